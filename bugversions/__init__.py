@@ -1,0 +1,1 @@
+"""What to do about known-bad versions: second floor, above `registry` and `audit`, neighbour of `sync`."""

@@ -1,0 +1,260 @@
+"""All settings, top to bottom. Everything runs with nothing set: that is the embedded shape.
+
+Each variable is documented where it is read. Values come from the environment, then from `.env` beside `manage.py`.
+"""
+
+import contextlib
+import ipaddress
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+# --- Identity ------------------------------------------------------------------------------------------------------
+
+# LARDER_VAR: the one folder for everything that Larder writes: database, blobs, spool, logs, broker. Default var/.
+VAR = Path(env.str("LARDER_VAR", default=str(BASE_DIR / "var"))).expanduser().resolve()
+with contextlib.suppress(OSError):  # bin/run says so in a sentence
+    VAR.mkdir(parents=True, exist_ok=True)
+
+# LARDER_SECRET_KEY: signs the admin's sessions. bin/run writes one into .env; without one, sessions end at a restart.
+SECRET_KEY = env.str("LARDER_SECRET_KEY", default="") or secrets.token_urlsafe(48)
+SECRET_KEY_IS_EPHEMERAL = not env.str("LARDER_SECRET_KEY", default="")
+
+# HOST and PORT: where bin/run listens. Loopback unless told otherwise.
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+
+# LARDER_PUBLIC_URL: the URL that clients use, when a proxy stands in front (https://npm.example.com). It is put into
+# tarball URLs; without it they carry the scheme and host that asked.
+PUBLIC_URL = env.str("LARDER_PUBLIC_URL", default="").rstrip("/")
+
+# LARDER_ALLOWED_HOSTS: host names that requests may carry, a comma list. Default: the public URL's and loopback's;
+# any when HOST is not loopback and no public URL is set, because then nobody can know them.
+_loopback = HOST == "localhost" or (HOST.replace(".", "").isdigit() and ipaddress.ip_address(HOST).is_loopback)
+_known_hosts = ["localhost", "127.0.0.1", "[::1]", HOST, *filter(None, [urlsplit(PUBLIC_URL).hostname])]
+ALLOWED_HOSTS = env.list(
+    "LARDER_ALLOWED_HOSTS", default=_known_hosts if _loopback or PUBLIC_URL else ["*"]
+)
+
+# LARDER_DEBUG: Django's debug pages. Never on a machine that others reach.
+DEBUG = env.bool("LARDER_DEBUG", default=False)
+
+# LARDER_ADMIN_PASSWORD: password of the first administrator `admin`; generated and shown once when not set.
+ADMIN_PASSWORD = env.str("LARDER_ADMIN_PASSWORD", default="")
+
+# --- Apps and middleware -------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "audit",
+    "registry",
+    "sync",
+    "bugversions",
+]
+
+# Registry routes carry no session, CSRF, locale or gzip middleware: they would add `Vary: Cookie`, which makes npm
+# write bearer tokens into its cache index. Those of `registry.middleware` act on the pages only.
+MIDDLEWARE = [
+    "audit.context.RequestFactsMiddleware",
+    "registry.middleware.Security",
+    "registry.middleware.StaticFiles",
+    "registry.middleware.Sessions",
+    "registry.middleware.Authentication",
+    "registry.middleware.Messages",
+    "registry.middleware.Framing",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False  # a redirected PUT loses its body
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_USER_MODEL = "registry.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/-/static/"
+STATIC_ROOT = VAR / "static"
+LOGIN_URL = "/-/admin/login/"
+
+# --- Database ------------------------------------------------------------------------------------------------------
+
+# DATABASE_URL: postgres://user:password@host/name, or sqlite:////path. Default: SQLite in the var folder.
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'larder.sqlite3'}")}
+DATABASES["default"]["CONN_MAX_AGE"] = None
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A write transaction takes its lock when it begins, so that two of them wait instead of failing half-way.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: order, shared cache, broker (all of it optional) ---------------------------------------------------------
+
+# REDIS_URL: redis://host:6379/0. Without it the database keeps the order, and there is no shared cache.
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "documents": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "larder"}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+    ),
+}
+
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+if not REDIS_URL:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(VAR / "broker" / "queue"),
+        "data_folder_out": str(VAR / "broker" / "queue"),
+        "processed_folder": str(VAR / "broker" / "processed"),
+        "control_folder": str(VAR / "broker" / "control"),
+        "store_processed": False,
+        "polling_interval": 0.2,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "run" / "beat")
+CELERY_TIMEZONE = "UTC"
+
+# --- Blobs and static files ----------------------------------------------------------------------------------------
+
+# LARDER_S3_BUCKET: keep tarballs in this bucket instead of the var folder. The AWS_* variables of boto3 give the rest
+# (AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_S3_REGION_NAME, AWS_S3_ADDRESSING_STYLE).
+S3_BUCKET = env.str("LARDER_S3_BUCKET", default="")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "files"}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "blobs": (
+        {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {
+                "bucket_name": S3_BUCKET,
+                "endpoint_url": env.str("AWS_S3_ENDPOINT_URL", default=None),
+                "region_name": env.str("AWS_S3_REGION_NAME", default=None),
+                "addressing_style": env.str("AWS_S3_ADDRESSING_STYLE", default=None),
+                "querystring_expire": 600,
+            },
+        }
+        if S3_BUCKET
+        else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "blobs"}}
+    ),
+}
+# LARDER_S3_REDIRECT: send clients to a presigned URL of the bucket (default), or stream through Larder ("no").
+S3_REDIRECT = env.bool("LARDER_S3_REDIRECT", default=True)
+# LARDER_ACCEL_PREFIX: internal location of nginx that maps to the blobs folder, as in deploy/nginx.conf; tarballs are
+# then handed to nginx with X-Accel-Redirect. Empty: sent by the web server itself.
+ACCEL_PREFIX = env.str("LARDER_ACCEL_PREFIX", default="").rstrip("/")
+
+# --- Registry ------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["registry.api.auth.RegistryAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["registry.api.content.AnyJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "registry.api.content.AlwaysJSON",
+    "EXCEPTION_HANDLER": "registry.api.errors.answer",
+    "UNAUTHENTICATED_USER": None,
+}
+
+REGISTRY = {
+    # What to do when something is asked for that is not here, or may be out of date: registry.upstream.OnMiss.
+    "ON_MISS": "sync.pullthrough.PullThrough",
+    # What readers may see, in order: registry.policies.Policy.
+    "POLICIES": ["registry.policies.Blocks"],
+}
+AUDIT = {"WAKE": "config.celery.wake"}
+
+# LARDER_PRIVATE_SCOPES: these scopes are ours: people publish into them and no upstream is ever asked for them.
+PRIVATE_SCOPES = frozenset(
+    scope if scope.startswith("@") else f"@{scope}"
+    for scope in (item.strip() for item in env.list("LARDER_PRIVATE_SCOPES", default=[]))
+    if scope
+)
+# LARDER_SIGNUP: `open`: `npm login` with a new name creates the person; `closed`: an operator creates people.
+SIGNUP = env.str("LARDER_SIGNUP", default="closed")
+
+# LARDER_MAX_TARBALL_MB, LARDER_MAX_METADATA_MB: the largest tarball and the largest rest of a publish, in MiB.
+MAX_TARBALL_BYTES = env.int("LARDER_MAX_TARBALL_MB", default=512) << 20
+MAX_METADATA_BYTES = env.int("LARDER_MAX_METADATA_MB", default=64) << 20
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # for the admin's forms; publishes are streamed and have the limits above
+
+# LARDER_RING_MB: memory of each web process for documents that are ready to send, in MiB.
+RING_BYTES = env.int("LARDER_RING_MB", default=64) << 20
+# LARDER_FRONT_DOOR: answer public reads from that memory before Django is asked ("no" sends all through Django).
+FRONT_DOOR = env.bool("LARDER_FRONT_DOOR", default=True)
+
+# --- Sync ----------------------------------------------------------------------------------------------------------
+
+# LARDER_UPSTREAM_URL: the registry that packages are fetched from. bin/run writes the one that it finds in the npm
+# client's configuration into .env. "none": nothing is ever fetched.
+UPSTREAM_URL = env.str("LARDER_UPSTREAM_URL", default="https://registry.npmmirror.com").rstrip("/")
+# LARDER_UPSTREAM_CA: file with the certificates to trust for the upstream, when the system's do not know it.
+UPSTREAM_CA = env.str("LARDER_UPSTREAM_CA", default="")
+# LARDER_FRESH_SECONDS: how long what an upstream said of a package is taken for current.
+FRESH_SECONDS = env.int("LARDER_FRESH_SECONDS", default=300)
+# LARDER_MISSING_SECONDS: how long an upstream's "no such package" is taken for current.
+MISSING_SECONDS = env.int("LARDER_MISSING_SECONDS", default=30)
+# LARDER_UPSTREAM_BUDGET_SECONDS: how long a reader waits for an upstream when we could answer from what is here.
+UPSTREAM_BUDGET_SECONDS = env.float("LARDER_UPSTREAM_BUDGET_SECONDS", default=3.0)
+# LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
+UPSTREAM_TIMEOUT_SECONDS = env.float("LARDER_UPSTREAM_TIMEOUT_SECONDS", default=60.0)
+# LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
+MAX_PACKUMENT_BYTES = env.int("LARDER_MAX_PACKUMENT_MB", default=128) << 20
+
+# --- Logs ----------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # LARDER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR.
+    "root": {"handlers": ["console"], "level": env.str("LARDER_LOG_LEVEL", default="INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}, "celery": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+}

@@ -1,0 +1,89 @@
+"""Errors as clients read them: the only map from our errors to HTTP.
+
+The sentence goes into the JSON `error`, which npm and yarn 1 show, and, where something is withheld, into the reason
+phrase too, which is all that pnpm and yarn berry show (protocol notes, A.10).
+"""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.db import OperationalError
+from django.http import HttpRequest, JsonResponse
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+
+from registry.errors import (
+    Blocked,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RegistryError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+logger = logging.getLogger(__name__)
+
+_STATUSES: dict[type[RegistryError], int] = {
+    NotFound: 404,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    Conflict: 409,
+    Invalid: 400,
+    TooLarge: 413,
+    Blocked: 451,
+    Unavailable: 503,
+}
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Django REST framework's exception handler."""
+    if isinstance(error, RegistryError):
+        return _registry_error(error)
+    if isinstance(error, APIException):
+        return _response(error.status_code, str(error.detail))
+    if isinstance(error, SuspiciousOperation):
+        return _response(400, "the request is malformed")
+    if isinstance(error, OperationalError):
+        logger.error("the database does not answer: %s", error)
+        return _registry_error(Unavailable("the registry's database is busy or away: try again"))
+    return None
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """What a path gets that is neither a package nor one of our endpoints."""
+    return JsonResponse({"error": f"{request.path} is not something this registry has"}, status=404)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """What a request gets that Django refuses, such as one for a host that is not ours."""
+    return JsonResponse({"error": "the request is malformed, or for a host that is not allowed here"}, status=400)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """What nobody should see; the log has the reason under the request id."""
+    return JsonResponse({"error": "the registry failed; the operator's log says why"}, status=500)
+
+
+def _registry_error(error: RegistryError) -> Response:
+    status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    response = _response(status, error.sentence)
+    if isinstance(error, Unavailable):
+        response["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        response["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Blocked):
+        response.reason_phrase = _phrase(error.sentence)
+    return response
+
+
+def _response(status: int, sentence: str) -> Response:
+    return Response({"error": sentence}, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _phrase(sentence: str) -> str:
+    """The sentence as a status line can carry it."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in sentence)[:200]

@@ -1,0 +1,147 @@
+"""What `npm install` asks for: packuments, manifests, dist-tags, tarballs."""
+
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from django.conf import settings
+from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from registry import blobs, catalog, keys, negotiation
+from registry.api.content import base_url, json_text
+from registry.api.publish import publish_document
+from registry.cache import Ready
+from registry.names import PackageName
+from registry.upstream import Delivery
+
+_CHUNK = 256 << 10
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class PackageView(APIView):
+    """`/:pkg`: the packument, and what is done to it."""
+
+    def get(self, request: Request, name: str) -> HttpResponseBase:
+        """GET and HEAD: the packument, full or abbreviated as `Accept` says."""
+        entry = catalog.document(
+            PackageName.parse(name),
+            negotiation.flavour(request.META.get("HTTP_ACCEPT", "")),
+            encoding=negotiation.encoding(request.META.get("HTTP_ACCEPT_ENCODING", "")),
+            base=base_url(request),
+        )
+        if "write" in request.GET:  # what the client is about to change must not come out of a cache
+            return _fresh(entry)
+        return _unless_current(request, entry) or _with_headers(HttpResponse(entry.body), entry)
+
+    def put(self, request: Request, name: str) -> Response:
+        """`npm publish`."""
+        return publish_document(request, PackageName.parse(name))
+
+
+class ManifestView(APIView):
+    """`/:pkg/:spec`: one version's manifest, by version, dist-tag or range."""
+
+    def get(self, request: Request, name: str, spec: str) -> HttpResponse:
+        """GET and HEAD."""
+        flavour = negotiation.flavour(request.META.get("HTTP_ACCEPT", ""))
+        text = catalog.manifest(PackageName.parse(name), spec, flavour, base=base_url(request))
+        response = json_text(text, content_type=flavour.content_type)
+        response["Cache-Control"] = "public, max-age=0"
+        response["Vary"] = "Accept, Accept-Encoding"
+        return response
+
+
+class DistTagsView(APIView):
+    """`/-/package/:pkg/dist-tags`."""
+
+    def get(self, request: Request, name: str) -> Response:
+        """GET: `npm dist-tag ls`."""
+        return Response(catalog.tags(PackageName.parse(name)), headers={"Cache-Control": "no-cache"})
+
+
+class TarballView(APIView):
+    """`/:pkg/-/:file.tgz`, and the shapes that lockfiles of other registries hold."""
+
+    def get(self, request: Request, name: str, filename: str) -> HttpResponseBase:
+        """GET and HEAD."""
+        found = catalog.tarball(PackageName.parse(name), filename)
+        if isinstance(found, Delivery):
+            return _pass_on(found)
+        return _unless_current(request, found) or _send(request, found)
+
+
+def _fresh(entry: Ready) -> HttpResponse:
+    response = _with_headers(HttpResponse(entry.body), entry)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _unless_current(request: Request, entry: Ready) -> HttpResponse | None:
+    conditions = request.META.get("HTTP_IF_NONE_MATCH"), request.META.get("HTTP_IF_MODIFIED_SINCE")
+    if not negotiation.is_current(entry.etag, entry.modified, *conditions):
+        return None
+    response = _with_headers(HttpResponse(status=304), entry)
+    del response["Content-Length"]
+    return response
+
+
+def _with_headers(response: HttpResponseBase, entry: Ready) -> HttpResponseBase:
+    for header, value in entry.headers:
+        response[header] = value
+    return response
+
+
+def _pass_on(delivery: Delivery) -> StreamingHttpResponse:
+    """Bytes that are still being verified. Nobody may cache them as whole before their last one has come."""
+    response = StreamingHttpResponse(delivery.chunks, content_type="application/octet-stream")
+    response["Content-Length"] = str(delivery.size)
+    response["Cache-Control"] = "public, immutable, max-age=31536000"
+    return response
+
+
+def _send(request: Request, entry: Ready) -> HttpResponseBase:
+    wanted = _range(request.META.get("HTTP_RANGE", ""), int(dict(entry.headers)["Content-Length"]))
+    if entry.path is None and settings.S3_REDIRECT:
+        response: HttpResponseBase = HttpResponseRedirect(blobs.url(entry.sha512))
+        response["Cache-Control"] = "no-store"
+        return response
+    if entry.path is not None and settings.ACCEL_PREFIX:
+        response = _with_headers(HttpResponse(), entry)
+        response["X-Accel-Redirect"] = f"{settings.ACCEL_PREFIX}/{keys.blob(entry.sha512)}"
+        del response["Content-Length"]
+        return response
+    if wanted is not None:
+        return _part(entry, *wanted)
+    return _with_headers(FileResponse(blobs.read(entry.sha512)), entry)
+
+
+def _range(header: str, size: int) -> tuple[int, int] | None:
+    """First and last byte of the one range that is asked for; None: send it all (RFC 9110, 14.2 allows that)."""
+    found = _RANGE.fullmatch(header.strip())
+    if not found or header.strip() == "bytes=-":
+        return None
+    if not found[1]:
+        return (max(0, size - int(found[2])), size - 1)
+    return (int(found[1]), min(int(found[2] or size - 1), size - 1))
+
+
+def _part(entry: Ready, first: int, last: int) -> HttpResponseBase:
+    size = dict(entry.headers)["Content-Length"]
+    if first > last:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    file = blobs.read(entry.sha512)
+    file.seek(first)
+    response = _with_headers(StreamingHttpResponse(_read(file, last - first + 1), status=206), entry)
+    response["Content-Length"] = str(last - first + 1)
+    response["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return response
+
+
+def _read(file: IO[bytes], size: int) -> Iterator[bytes]:
+    with file:
+        while size > 0 and (chunk := file.read(min(_CHUNK, size))):
+            size -= len(chunk)
+            yield chunk

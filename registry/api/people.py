@@ -1,0 +1,66 @@
+"""Signing in and out, and being told who one is: `npm login`, `logout`, `whoami`, `ping`."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from registry import people, tokens
+from registry.api.auth import actor_of
+from registry.errors import Invalid, NotFound, Unauthenticated
+from registry.models import User
+
+
+class PingView(APIView):
+    """`/-/ping`."""
+
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        """GET: that we are here."""
+        return Response({})
+
+
+class WhoamiView(APIView):
+    """`/-/whoami`."""
+
+    def get(self, request: Request) -> Response:
+        """GET: the name of who asks."""
+        if not isinstance(request.user, User):
+            raise Unauthenticated("you are not signed in: run npm login")
+        return Response({"username": request.user.username}, headers={"Cache-Control": "private, no-store"})
+
+
+class UserView(APIView):
+    """`/-/user/org.couchdb.user:<name>`: CouchDB's way to sign in, which every client still speaks."""
+
+    def get(self, request: Request, username: str) -> Response:
+        """GET: that there is such a person."""
+        user = User.objects.filter(username=username, is_active=True).first()
+        if user is None:
+            raise NotFound(f"there is no user {username}")
+        return Response({"_id": f"org.couchdb.user:{username}", "name": username, "email": user.email})
+
+    def put(self, request: Request, username: str, rev: str | None = None) -> Response:
+        """PUT: a token for the right password. Never 409, which sends old clients on a detour (protocol notes, A.6)."""
+        body = request.data if isinstance(request.data, dict) else {}
+        name, password = body.get("name", username), body.get("password")
+        if name != username or not isinstance(password, str):
+            raise Invalid("send name and password, the name being the one in the URL")
+        email = body.get("email")
+        user = people.sign_in_or_up(
+            username, password, actor=actor_of(request), email=email if isinstance(email, str) else ""
+        )
+        secret = tokens.issue(user, actor=actor_of(request))
+        answer = {"ok": True, "id": f"org.couchdb.user:{username}", "rev": f"1-{user.pk}", "token": secret}
+        return Response(answer, status=201, headers={"Cache-Control": "private, no-store"})
+
+
+class TokenView(APIView):
+    """`/-/user/token/<token>`."""
+
+    authentication_classes = ()
+
+    def delete(self, request: Request, secret: str) -> Response:
+        """DELETE: `npm logout`. Who has the secret may end it."""
+        tokens.revoke(secret, actor=actor_of(request))
+        return Response({"ok": True})

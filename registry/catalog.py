@@ -1,0 +1,161 @@
+"""The read door: what a reader gets for a name. API, web pages and the front door all come through here.
+
+`document` and `tarball` do everything that a read needs: ask elsewhere when what is here is old, look at the row, ask
+the policies, build, keep. `ready` answers only from memory, and only what is certain.
+"""
+
+import time
+from email.utils import formatdate
+
+from django.conf import settings
+
+from registry import blobs, documents, flight, generation, policies, semver, upstream
+from registry.cache import DocumentKey, FileKey, Ready, Ring
+from registry.errors import Blocked, NotFound
+from registry.manifests import BASE_MARK, Fragments
+from registry.models import Blob, Package, Stamp, Version
+from registry.names import PackageName
+from registry.packuments import Flavour
+from registry.policies import Judgement
+from registry.upstream import Delivery
+
+_ring = Ring(settings.RING_BYTES)
+
+
+def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str) -> Ready:
+    """The packument of `name`. Raises `NotFound`, `Blocked` or `Unavailable`."""
+    until = upstream.elsewhere().refresh(name)
+    before = generation.current()
+    stamp, judgement = _judged(name)
+    key = DocumentKey(str(name), flavour, encoding, base)
+    entry = _kept(key, stamp)
+    if entry is None:
+        with flight.single(f"build {key}"):
+            entry = _kept(key, stamp) or documents.build(key, stamp, judgement)
+            _ring.put(key, entry)
+    entry.until = until
+    entry.generation, entry.stamped_at = before, time.monotonic()
+    return entry
+
+
+def ready(key: DocumentKey | FileKey) -> Ready | None:
+    """The response if it is in memory and certainly current, with at most one indexed query; else None."""
+    entry = _ring.get(key)
+    if entry is None or entry.is_due() or entry.is_outdated():
+        return None
+    if not entry.is_stamped():
+        before = generation.current()
+        stamp = Package.objects.stamp(entry.name)
+        if stamp is None or stamp.revision != entry.revision:
+            _ring.drop(key)
+            return None
+        entry.generation, entry.stamped_at = before, time.monotonic()
+    return entry
+
+
+def manifest(name: PackageName, spec: str, flavour: Flavour, *, base: str) -> str:
+    """One version's manifest as JSON text; `spec` is a version, a dist-tag or a semver range.
+
+    A version that is not known here is looked for elsewhere before the answer is no.
+    """
+    upstream.elsewhere().refresh(name)
+    found = _pick(name, spec)
+    if found is None:
+        upstream.elsewhere().refresh(name, wanting=spec)
+        found = _pick(name, spec)
+    if found is None:
+        raise NotFound(f"{name} has no version or tag {spec}")
+    return (found.full if flavour is Flavour.FULL else found.abbreviated).replace(BASE_MARK, base)
+
+
+def tags(name: PackageName) -> dict[str, str]:
+    """The dist-tags of `name`, each pointing at a version that is served."""
+    upstream.elsewhere().refresh(name)
+    stamp, judgement = _judged(name)
+    return documents.read_tags(stamp.id, judgement.hidden.keys())
+
+
+def tarball(name: PackageName, filename: str) -> Ready | Delivery:
+    """The tarball: ready to be sent, or on its way here. Raises `NotFound`, `Blocked` or `Unavailable`."""
+    number = name.version_of(filename)
+    if number is None:
+        raise NotFound(f"{filename} is not a tarball of {name}: they are named {name.tarball('<version>')}")
+    before = generation.current()
+    version = _published(name, number)
+    if version is None:  # clients with a lockfile ask for tarballs before they ask for the document
+        upstream.elsewhere().refresh(name, wanting=number)
+        version = _published(name, number)
+    stamp, judgement = _judged(name)
+    if version is None:
+        raise NotFound(f"{name} has no version {number}")
+    if number in judgement.refused:
+        raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
+    blob = version.blob
+    if blob is None:
+        found = upstream.elsewhere().tarball(version)
+        if isinstance(found, Delivery):
+            return found
+        blob = found
+    entry = _stored(name, stamp, judgement, blob)
+    entry.generation, entry.stamped_at = before, time.monotonic()
+    if entry.path is not None:
+        _ring.put(FileKey(str(name), filename), entry)
+    return entry
+
+
+def forget() -> None:
+    """Empty this process's memory of ready responses."""
+    _ring.clear()
+
+
+def _judged(name: PackageName) -> tuple[Stamp, Judgement]:
+    stamp = Package.objects.stamp(str(name))
+    if stamp is None:
+        raise NotFound(f"{name} is not in this registry: check the spelling, or publish it")
+    judgement = policies.judge(str(name), stamp)
+    if judgement.refused_whole:
+        raise Blocked(judgement.refused_whole)
+    return stamp, judgement
+
+
+def _kept(key: DocumentKey, stamp: Stamp) -> Ready | None:
+    entry = _ring.get(key)
+    return entry if entry and entry.revision == stamp.revision and not entry.is_outdated() else None
+
+
+def _published(name: PackageName, number: str) -> Version | None:
+    rows = Version.objects.published().select_related("package", "blob")
+    light = rows.defer("abbreviated", "package__head")
+    return light.filter(package__name=str(name), package__unpublished_at=None, number=number).first()
+
+
+def _pick(name: PackageName, spec: str) -> Fragments | None:
+    stamp, judgement = _judged(name)
+    rows = Version.objects.published().filter(package_id=stamp.id)
+    number = documents.read_tags(stamp.id, judgement.hidden.keys()).get(spec) or semver.clean(spec) or spec
+    if semver.is_range(number) and not rows.filter(number=number).exists():
+        visible = [one for one in rows.values_list("number", flat=True) if one not in judgement.hidden]
+        number = semver.max_satisfying(visible, spec) or number
+    if number in judgement.hidden:
+        raise Blocked(f"{name}@{number} is withheld: {judgement.hidden[number]}")
+    row = rows.filter(number=number).values_list("manifest", "abbreviated").first()
+    return judgement.rewritten.get(number, Fragments(*row)) if row else None
+
+
+def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -> Ready:
+    modified = int(blob.stored_at.timestamp())
+    etag = f'"{blob.sha512[:40]}"'
+    headers = [
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Length", str(blob.size)),
+        ("ETag", etag),
+        ("Last-Modified", formatdate(modified, usegmt=True)),
+        ("Cache-Control", "public, immutable, max-age=31536000"),
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Tag", f"package/{name}"),
+    ]
+    path = blobs.path(blob.sha512)
+    return Ready(
+        str(name), stamp.revision, etag, modified, headers,
+        path=str(path) if path else None, sha512=blob.sha512, judged_until=judgement.until,
+    )  # fmt: skip

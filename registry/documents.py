@@ -1,0 +1,107 @@
+"""Packuments as responses: joined from rows, seen through the policies, compressed once."""
+
+import gzip
+import math
+import zlib
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from email.utils import formatdate
+from typing import Any
+
+import zstandard
+
+from registry import cache, jsontext, packuments, semver
+from registry.cache import DocumentKey, Ready
+from registry.models import DistTag, Package, Stamp, Version
+from registry.packuments import FORMAT, Flavour
+from registry.policies import Judgement
+
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 3
+
+# max-age=0: `npm publish && npm install` must see the new version. No must-revalidate, so that clients fall back on
+# their copy while we are down; stale-while-revalidate bounds what vlt makes of that (protocol notes, B.20).
+_CACHE_CONTROL = "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
+
+
+def etag(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> str:
+    """The validator of a document: another one per revision, flavour, base URL and view; under 64 characters (bun)."""
+    view = zlib.crc32("\n".join([*sorted(judgement.hidden), "", *sorted(judgement.rewritten)]).encode())
+    base = zlib.crc32(key.base.encode())
+    return f'W/"{stamp.revision:x}-{FORMAT}{key.flavour.value}-{base:x}-{view:x}"'
+
+
+def build(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> Ready:
+    """The document for `key`, from ring 2 or from rows."""
+    tag = etag(key, stamp, judgement)
+    head = read_head(stamp.id)
+    body = cache.shared_get(key.name, tag, key.encoding)
+    if body is None:
+        body = _compress(_join(key, stamp, judgement, head), key.encoding)
+        cache.shared_put(key.name, tag, key.encoding, body)
+    modified = _modified(head, stamp)
+    headers = [
+        ("Content-Type", key.flavour.content_type),
+        ("Content-Length", str(len(body))),
+        ("ETag", tag),
+        ("Last-Modified", formatdate(modified, usegmt=True)),
+        ("Cache-Control", _CACHE_CONTROL),
+        ("Vary", "Accept, Accept-Encoding"),
+        ("Cache-Tag", f"package/{key.name}"),
+    ]
+    if key.encoding != "identity":
+        headers.append(("Content-Encoding", key.encoding))
+    return Ready(key.name, stamp.revision, tag, modified, headers, body=body, judged_until=judgement.until)
+
+
+def read_head(package_id: int) -> dict[str, Any]:
+    """The top level of the stored packument, in its order."""
+    head: dict[str, Any] = jsontext.decode(Package.objects.values_list("head", flat=True).get(pk=package_id))
+    return head
+
+
+def read_tags(package_id: int, hidden: Collection[str]) -> dict[str, str]:
+    """The dist-tags that point at versions which are served. `latest` falls back to the best version left."""
+    rows = DistTag.objects.filter(package_id=package_id, version__unpublished_at=None).order_by("id")
+    tags = {tag: number for tag, number in rows.values_list("tag", "version__number") if number not in hidden}
+    if not hidden or "latest" in tags:
+        return tags
+    numbers = Version.objects.published().filter(package_id=package_id).values_list("number", flat=True)
+    best = semver.highest(number for number in numbers if number not in hidden)
+    return {**tags, "latest": best} if best else tags
+
+
+def _join(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, Any]) -> bytes:
+    column = "manifest" if key.flavour is Flavour.FULL else "abbreviated"
+    rows = Version.objects.published().filter(package_id=stamp.id).values_list("number", column)
+    versions = []
+    for number, text in rows.iterator(chunk_size=200):
+        if number in judgement.hidden:
+            continue
+        rewritten = judgement.rewritten.get(number)
+        if rewritten:
+            versions.append((number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated))
+        else:
+            versions.append((number, text))
+    if judgement.hidden:
+        head = {**head, "policyRestrictions": _restrictions(judgement.hidden)}
+    return packuments.build(key.flavour, head, versions, read_tags(stamp.id, judgement.hidden), key.base)
+
+
+def _restrictions(hidden: Mapping[str, str]) -> dict[str, Any]:
+    """What npm 7 and later print of a version that is named only here (protocol notes, A.2)."""
+    return {"message": "; ".join(sorted(set(hidden.values()))), "versions": {number: {} for number in hidden}}
+
+
+def _compress(body: bytes, encoding: str) -> bytes:
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0) if encoding == "gzip" else body
+
+
+def _modified(head: Mapping[str, Any], stamp: Stamp) -> int:
+    """`time.modified`, rounded up to a second: pnpm takes `Last-Modified` for it. Else when it changed here."""
+    try:
+        return math.ceil(datetime.fromisoformat(head["time"]["modified"]).timestamp())
+    except (KeyError, TypeError, ValueError):
+        return math.ceil(stamp.revision / 1_000_000)

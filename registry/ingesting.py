@@ -1,0 +1,116 @@
+"""The other door of publishing: versions that come from an upstream.
+
+`publish` takes one version from a person; `ingest` takes what changed of a whole package from a sync. The manifest
+stays as the upstream gave it, and so does its integrity, which the tarball must have when it is fetched.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit import journal
+from audit.actors import Actor
+from registry import jsontext, lifecycle, semver
+from registry.errors import Forbidden
+from registry.events import PACKAGE_MIRRORED
+from registry.manifests import Fragments
+from registry.models import DistTag, Package, Version
+from registry.names import PackageName
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One version as an upstream gives it."""
+
+    number: str
+    texts: Fragments
+    source_url: str
+    source_digest: str
+    published_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an upstream has and we do not, or not like this."""
+
+    head: Mapping[str, Any]
+    tags: Mapping[str, str]
+    added: Sequence[Incoming]
+    edited: Sequence[Incoming]
+    removed: Collection[str]
+
+
+def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) -> Package:
+    """Carry out `changes` in one transaction. Doing it twice does no more than doing it once.
+
+    Raises `Forbidden` when the name is published here, or comes from another upstream.
+    """
+    with transaction.atomic():
+        package = Package.objects.lock(str(name))
+        if package is None:
+            package, _ = Package.objects.get_or_create(name=str(name), defaults={"scope": name.scope, "origin": origin})
+        if package.origin != origin:
+            raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")
+        _add(package, changes.added)
+        _edit(package, changes.edited)
+        _remove(package, changes.removed)
+        _set_tags(package, changes.tags)
+        Package.objects.filter(pk=package.pk).update(head=jsontext.encode(changes.head), unpublished_at=None)
+        lifecycle.touch(package)
+        journal.record(
+            PACKAGE_MIRRORED, f"package:{name}", actor=actor,
+            added=len(changes.added), edited=len(changes.edited), removed=sorted(changes.removed),
+        )  # fmt: skip
+    return package
+
+
+def _add(package: Package, incoming: Sequence[Incoming]) -> None:
+    rows = [
+        Version(
+            package=package,
+            number=one.number,
+            order_key=semver.Version.parse(one.number, loose=True).order_key,
+            manifest=one.texts.full,
+            abbreviated=one.texts.abbreviated,
+            source_url=one.source_url,
+            source_digest=one.source_digest,
+            published_at=one.published_at,
+        )
+        for one in incoming
+    ]
+    Version.objects.bulk_create(rows, batch_size=_BATCH, ignore_conflicts=True)
+
+
+def _edit(package: Package, incoming: Sequence[Incoming]) -> None:
+    for one in incoming:
+        Version.objects.filter(package=package, number=one.number).update(
+            manifest=one.texts.full,
+            abbreviated=one.texts.abbreviated,
+            source_url=one.source_url,
+            source_digest=one.source_digest,
+            unpublished_at=None,
+        )
+
+
+def _remove(package: Package, numbers: Collection[str]) -> None:
+    if numbers:
+        Version.objects.filter(package=package, number__in=numbers).update(unpublished_at=timezone.now())
+
+
+def _set_tags(package: Package, tags: Mapping[str, str]) -> None:
+    ids = dict(
+        Version.objects.published().filter(package=package, number__in=set(tags.values())).values_list("number", "id")
+    )
+    DistTag.objects.filter(package=package).exclude(tag__in=tags).delete()
+    rows = [
+        DistTag(package=package, tag=tag, version_id=ids[number]) for tag, number in tags.items() if number in ids
+    ]
+    DistTag.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["package", "tag"], update_fields=["version"]
+    )

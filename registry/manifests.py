@@ -1,0 +1,58 @@
+"""Version manifests: from what a publisher or an upstream sent to the two texts that packuments are joined from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry import jsontext
+from registry.names import PackageName
+
+# Stands in a stored text where a document gets the public URL. JSON text cannot contain it: control characters are
+# always escaped there.
+BASE_MARK = "\x01"
+
+# What npm's abbreviated metadata has (npm/registry docs, package-metadata.md), and `libc`, whose absence there made
+# npm 10.4 and later read full documents (npm/cli#7126).
+_ABBREVIATED = frozenset({
+    "name", "version", "deprecated", "dependencies", "optionalDependencies", "devDependencies", "bundleDependencies",
+    "bundledDependencies", "peerDependencies", "peerDependenciesMeta", "acceptDependencies", "bin", "directories",
+    "dist", "engines", "cpu", "os", "libc", "funding", "_hasShrinkwrap", "hasInstallScript",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """One version in both flavours, as JSON text."""
+
+    full: str
+    abbreviated: str
+
+
+def fragments(manifest: Mapping[str, Any], name: PackageName, version: str) -> Fragments:
+    """The texts of one version. Every field stays as it came, in its order; `dist.tarball` becomes ours.
+
+    `hasInstallScript` is added when the scripts imply it: npm 7 and later rely on it (protocol notes, B.10).
+    Raises ValueError when a value is not JSON.
+    """
+    texts = {key: jsontext.encode(value) for key, value in manifest.items()}
+    texts["dist"] = _dist(manifest.get("dist"), name.tarball_path(version))
+    if "hasInstallScript" not in texts and runs_at_install(manifest):
+        texts["hasInstallScript"] = "true"
+    return Fragments(
+        full=jsontext.members(texts.items()),
+        abbreviated=jsontext.members(item for item in texts.items() if item[0] in _ABBREVIATED),
+    )
+
+
+def runs_at_install(manifest: Mapping[str, Any]) -> bool:
+    """Whether npm would run a script when it installs this version, as far as the manifest tells."""
+    scripts = manifest.get("scripts")
+    if not isinstance(scripts, dict):
+        return False
+    return any(scripts.get(event) for event in ("preinstall", "install", "postinstall"))
+
+
+def _dist(dist: object, tarball_path: str) -> str:
+    texts = {key: jsontext.encode(value) for key, value in dist.items()} if isinstance(dist, dict) else {}
+    texts["tarball"] = f'"{BASE_MARK}{tarball_path}"'
+    return jsontext.members(texts.items())

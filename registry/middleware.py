@@ -1,0 +1,55 @@
+"""Middleware that only the pages get: sessions, messages, static files.
+
+Registry routes do without: each of these would vary responses by cookie or touch their bytes (protocol notes, B.21).
+Forms are guarded by `csrf_protect` on their views, as the admin's are.
+"""
+
+from collections.abc import Callable
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+_PAGES = ("/-/admin/", "/-/web/", "/-/static/")
+
+
+class OnPages:
+    """Passes requests for anything but pages straight on."""
+
+    get_response: Callable[[HttpRequest], HttpResponseBase]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        if not request.path_info.startswith(_PAGES):
+            return self.get_response(request)
+        answer: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
+        return answer
+
+
+class Security(OnPages, SecurityMiddleware):
+    """Security headers."""
+
+
+class StaticFiles(OnPages, WhiteNoiseMiddleware):  # type: ignore[misc]
+    """Static files of the admin and the pages."""
+
+
+class Sessions(OnPages, SessionMiddleware):
+    """Sessions."""
+
+
+class Authentication(OnPages, AuthenticationMiddleware):
+    """People who are signed in to the pages."""
+
+
+class Messages(OnPages, MessageMiddleware):
+    """One-time messages."""
+
+
+class Framing(OnPages, XFrameOptionsMiddleware):
+    """No page of ours in a foreign frame."""

@@ -1,0 +1,35 @@
+from typing import Self
+
+from django.db import models
+
+
+class BlobQuerySet(models.QuerySet["Blob"]):
+    def stored(self) -> Self:
+        """Blobs whose bytes are in the store."""
+        return self.filter(state=Blob.State.STORED)
+
+    def orphans(self) -> Self:
+        """Blobs that no version names: what a crash between storing bytes and committing rows leaves."""
+        return self.filter(version=None)
+
+
+class Blob(models.Model):
+    """Bytes in the blob store, named by what they are, so that equal tarballs are stored once."""
+
+    class State(models.TextChoices):
+        STORED = "stored"
+        BAD = "bad"
+
+    sha512 = models.CharField(max_length=128, unique=True)
+    sha1 = models.CharField(max_length=40, db_index=True)
+    size = models.BigIntegerField()
+    state = models.CharField(max_length=8, choices=State, default=State.STORED)
+    stored_at = models.DateTimeField(auto_now_add=True)
+
+    objects = BlobQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="blob_size_positive", condition=models.Q(size__gte=0))]
+
+    def __str__(self) -> str:
+        return f"{self.sha512[:16]}… ({self.size} bytes)"

@@ -1,0 +1,43 @@
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+
+
+class VersionQuerySet(models.QuerySet["Version"]):
+    def published(self) -> Self:
+        """Versions that are not tombstones, in the order in which they were published."""
+        return self.filter(unpublished_at=None).order_by("id")
+
+
+class Version(models.Model):
+    """One published version. Its manifest is kept as the text that packuments are joined from.
+
+    In both texts `dist.tarball` stands as a path behind the byte 0x01, which JSON text cannot contain: the public URL
+    is put in its place when a document is built (`registry.packuments`).
+    """
+
+    package = models.ForeignKey("registry.Package", on_delete=models.CASCADE)
+    number = models.CharField(max_length=256)
+    # Compares as text in the order that npm gives versions (registry.semver.Version.order_key).
+    order_key = models.CharField(max_length=600)
+    manifest = models.TextField()
+    abbreviated = models.TextField()
+    # Where an upstream says its tarball is, and a digest of the manifest that it sent: what a sync compares.
+    source_url = models.TextField(blank=True)
+    source_digest = models.CharField(max_length=32, blank=True)
+    # Null until the tarball is in our store.
+    blob = models.ForeignKey("registry.Blob", null=True, blank=True, on_delete=models.PROTECT)
+    published_at = models.DateTimeField(null=True, blank=True)
+    published_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    first_seen_at = models.DateTimeField(auto_now_add=True)
+    # A tombstone: the number is taken for ever, and nothing of it is served.
+    unpublished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="version_once", fields=["package", "number"])]
+
+    def __str__(self) -> str:
+        return f"{self.package.name}@{self.number}"

@@ -1,0 +1,54 @@
+"""Packuments: joined from the stored texts of their versions, without decoding one of them."""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from registry import jsontext
+from registry.manifests import BASE_MARK
+
+# Raised when documents are built in another way, so that no client keeps one that was built in the old way.
+FORMAT = 1
+
+
+class Flavour(Enum):
+    """The two documents that one URL has. npm 10.4 and later install from the full one."""
+
+    FULL = "f"
+    ABBREVIATED = "a"
+
+    @property
+    def content_type(self) -> str:
+        """What the response says it is; pnpm reads it."""
+        return (
+            "application/json; charset=utf-8"
+            if self is Flavour.FULL
+            else "application/vnd.npm.install-v1+json; charset=utf-8"
+        )
+
+
+def build(
+    flavour: Flavour,
+    head: Mapping[str, Any],
+    versions: Iterable[tuple[str, str]],
+    tags: Mapping[str, str],
+    base: str,
+) -> bytes:
+    """The document as bytes: `versions` are (number, text) in order of publication, `base` the registry's URL."""
+    texts = {
+        "versions": jsontext.members((number, text.replace(BASE_MARK, base)) for number, text in versions),
+        "dist-tags": jsontext.encode(dict(tags)),
+    }
+    members = _full(head) if flavour is Flavour.FULL else _abbreviated(head)
+    return jsontext.members((key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()).encode()
+
+
+def _full(head: Mapping[str, Any]) -> dict[str, Any]:
+    return {**head, **{key: None for key in ("dist-tags", "versions") if key not in head}}
+
+
+def _abbreviated(head: Mapping[str, Any]) -> dict[str, Any]:
+    time = head.get("time") or {}
+    members = {"name": head.get("name"), "dist-tags": None, "versions": None, "modified": time.get("modified")}
+    # `time` is not in npm's abbreviated metadata; pnpm reads it there when a registry has it (resolution by time).
+    return {**members, "time": time} if time else members

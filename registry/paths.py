@@ -1,0 +1,17 @@
+"""The shapes of registry paths, below the public URL, after %-decoding (WSGI has decoded them already).
+
+`/a/b` is version or tag `b` of `a`, `/@a/b` is a packument, `/@a/b/c` a version, `/x/-/…` a tarball, and all under
+`/-/` is API: the rule that resolves the ambiguity (protocol notes, B.1).
+"""
+
+NAME = r"(?P<name>@[^/]+/[^/]+|(?!-/)[^@/][^/]*)"
+FILE = r"(?P<filename>[^/]+\.tgz)"
+
+PACKUMENT = rf"{NAME}/?"
+MANIFEST = rf"{NAME}/(?P<spec>(?!-/|-$)[^/]+)/?"
+# npm's own; Verdaccio's and GitLab's, with the scope again; cnpmjs.org's.
+TARBALLS = (
+    rf"{NAME}/-/{FILE}",
+    rf"{NAME}/-/@[^/]+/{FILE}",
+    rf"{NAME}/download/(?:@[^/]+/)?{FILE}",
+)

@@ -1,0 +1,50 @@
+"""People: how they come to be, and how they prove who they are."""
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from audit import journal
+from audit.actors import Actor
+from registry.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from registry.events import USER_CREATED
+from registry.models import User
+
+
+def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_admin: bool = False) -> User:
+    """Create a person. Raises `Invalid` for a bad name or a weak password and `Conflict` for a taken name."""
+    user = User(username=name, email=email, is_staff=is_admin, is_superuser=is_admin)
+    try:
+        user.clean_fields(exclude=["password"])
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid("; ".join(error.messages)) from error
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+            journal.record(USER_CREATED, f"user:{name}", actor=actor, is_admin=is_admin)
+    except IntegrityError as error:
+        raise Conflict(f"there is a user {name} already") from error
+    return user
+
+
+def sign_in(name: str, password: str) -> User:
+    """The person with this name and password. Raises `Unauthenticated`, in the same words whatever was wrong."""
+    user = authenticate(username=name, password=password)
+    if not isinstance(user, User):
+        raise Unauthenticated("the user name or the password is not right")
+    return user
+
+
+def sign_in_or_up(name: str, password: str, *, actor: Actor, email: str = "") -> User:
+    """What `npm login` means: sign in, or, where sign-up is open and the name is new, become a person."""
+    if User.objects.filter(username=name).exists():
+        return sign_in(name, password)
+    if settings.SIGNUP != "open":
+        raise Unauthenticated("the user name or the password is not right; ask an operator for an account")
+    if not name or not password:
+        raise Forbidden("give a user name and a password")
+    return create_user(name, password, actor=actor, email=email)

@@ -1,0 +1,69 @@
+"""What readers may see: policies hide versions, rewrite them or refuse them, and say why.
+
+Each policy in `settings.REGISTRY["POLICIES"]` is asked once when a document is built and once when a tarball is asked
+for. Its answer may depend on rows (then changing a row touches the package) and on the clock (then it says until when
+it holds).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol, TypeVar
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from registry.manifests import Fragments
+from registry.models import Stamp
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A policy's answer for one package. Keys are version numbers, values of `hidden` and `refused` the reasons."""
+
+    refused_whole: str | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    rewritten: Mapping[str, Fragments] = field(default_factory=dict)
+    # Unix time at which the answer changes by itself; None when only rows can change it.
+    until: float | None = None
+
+
+class Policy(Protocol):
+    """Decides what readers see of a package."""
+
+    def judge(self, name: str, stamp: Stamp) -> Judgement:
+        """The judgement for the package `name`, whose row says `stamp`."""
+        ...
+
+
+class Blocks:
+    """Operators' blocks of whole packages."""
+
+    def judge(self, name: str, stamp: Stamp) -> Judgement:
+        """Refuse the package with the reason that the operator gave."""
+        return Judgement(refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None)
+
+
+@lru_cache
+def _policies() -> tuple[Policy, ...]:
+    return tuple(import_string(path)() for path in settings.REGISTRY["POLICIES"])
+
+
+def judge(name: str, stamp: Stamp) -> Judgement:
+    """What all policies together say: the first one to name a version decides about it."""
+    judgements = [policy.judge(name, stamp) for policy in _policies()]
+    return Judgement(
+        refused_whole=next((one.refused_whole for one in judgements if one.refused_whole), None),
+        hidden=_first([one.hidden for one in judgements]),
+        refused=_first([one.refused for one in judgements]),
+        rewritten=_first([one.rewritten for one in judgements]),
+        until=min((one.until for one in judgements if one.until is not None), default=None),
+    )
+
+
+def _first(answers: list[Mapping[str, T]]) -> dict[str, T]:
+    return {number: answer for one in reversed(answers) for number, answer in one.items()}

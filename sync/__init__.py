@@ -1,0 +1,1 @@
+"""Bringing packages in from upstreams: second floor, above `registry` and `audit`, neighbour of `bugversions`."""

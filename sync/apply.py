@@ -1,0 +1,93 @@
+"""Carries out a plan: what came from an upstream becomes rows, through `registry.ingesting`."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.actors import Actor
+from registry import jsontext, semver
+from registry.ingesting import Changes, Incoming, ingest
+from registry.manifests import fragments
+from registry.models import Package, Version
+from registry.names import PackageName
+from sync import plan, reading
+from sync.models import Upstream
+from sync.plan import Plan
+from sync.reading import Theirs
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sync found and did."""
+
+    plan: Plan
+    versions: int
+
+
+def bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
+    """Make our rows of `name` say what the packument in `body` says. Raises `reading.Unreadable`."""
+    theirs = reading.read(body, str(name))
+    digests = theirs.digests
+    ours, gone = _ours(name)
+    todo = plan.compare(digests, ours, gone)
+    changes = Changes(
+        head=theirs.head,
+        tags=theirs.tags,
+        added=list(_incoming(name, theirs, todo.added, digests, upstream)),
+        edited=list(_incoming(name, theirs, todo.edited, digests, upstream)),
+        removed=todo.removed,
+    )
+    ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name))
+    if todo.doubted:
+        logger.warning("%s lost %d versions upstream at once; they are kept", name, len(todo.doubted))
+    return Outcome(todo, len(digests))
+
+
+def _ours(name: PackageName) -> tuple[dict[str, str], frozenset[str]]:
+    rows = Version.objects.filter(package__name=str(name)).order_by("id")
+    found = list(rows.values_list("number", "source_digest", "unpublished_at"))
+    return {row[0]: row[1] for row in found}, frozenset(row[0] for row in found if row[2] is not None)
+
+
+def _incoming(
+    name: PackageName, theirs: Theirs, numbers: Iterable[str], digests: dict[str, str], upstream: Upstream
+) -> Iterator[Incoming]:
+    """The versions, decoded one at a time. One that is no manifest is left out; it cannot spoil the others."""
+    times = theirs.head.get("time")
+    for number in numbers:
+        try:
+            semver.Version.parse(number, loose=True)
+            manifest = jsontext.decode(bytes(theirs.versions[number]))
+            texts = fragments(manifest, name, number)
+        except (ValueError, AttributeError) as error:
+            logger.warning("%s@%s of %s is left out: %s", name, number, upstream, error)
+            continue
+        yield Incoming(
+            number=number,
+            texts=texts,
+            source_url=_source_url(manifest, name, number, upstream),
+            source_digest=digests[number],
+            published_at=_moment(times.get(number)) if isinstance(times, dict) else None,
+        )
+
+
+def _source_url(manifest: dict[str, object], name: PackageName, number: str, upstream: Upstream) -> str:
+    dist = manifest.get("dist")
+    url = dist.get("tarball") if isinstance(dist, dict) else None
+    return url if isinstance(url, str) else upstream.url + name.tarball_path(number)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
+
+
+def is_here(name: PackageName) -> bool:
+    """Whether we have the package, so that there is something to serve while an upstream is ill."""
+    return Package.objects.filter(name=str(name), unpublished_at=None).exists()

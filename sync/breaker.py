@@ -1,0 +1,37 @@
+"""Remembers that an upstream is ill, in its row, where an operator can see and reset it.
+
+It opens after several failures in a row, for longer each time up to a minute; one success closes it. While it is open
+nothing is asked, so that readers get what is here at once.
+"""
+
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from sync.http import UpstreamError
+from sync.models import Upstream
+
+TOLERATED = 5
+LONGEST_REST = 60.0
+
+
+def is_open(upstream: Upstream) -> bool:
+    """Whether nothing should be asked of the upstream now."""
+    return upstream.resting_until is not None and upstream.resting_until > timezone.now()
+
+
+def succeeded(upstream: Upstream) -> None:
+    """The upstream has answered. Writes only when there was something to forget."""
+    if upstream.failures or upstream.resting_until:
+        Upstream.objects.filter(pk=upstream.pk).update(failures=0, resting_until=None, last_error="")
+
+
+def failed(upstream: Upstream, error: UpstreamError) -> None:
+    """The upstream has failed. What it says itself about when to come back (429, 503) counts at once."""
+    Upstream.objects.filter(pk=upstream.pk).update(failures=F("failures") + 1, last_error=error.sentence[:1000])
+    failures = Upstream.objects.values_list("failures", flat=True).get(pk=upstream.pk)
+    rest = error.retry_after or (2.0 ** (failures - TOLERATED) if failures >= TOLERATED else 0.0)
+    if rest > 0:
+        until = timezone.now() + timedelta(seconds=min(rest, LONGEST_REST))
+        Upstream.objects.filter(pk=upstream.pk).update(resting_until=until)

@@ -1,0 +1,96 @@
+"""Fetching packuments: one at a time per name on this host, conditionally, and straight into rows."""
+
+from functools import lru_cache
+
+from django.conf import settings
+from django.utils import timezone
+
+from registry import flight
+from registry.names import PackageName
+from sync import apply, breaker, reading
+from sync.apply import Outcome
+from sync.http import BadAnswer, Client, Origin, Timeouts, UpstreamError
+from sync.models import Freshness, Upstream
+
+
+@lru_cache
+def client() -> Client:
+    """The one client of this process: its connections are pooled."""
+    total = settings.UPSTREAM_TIMEOUT_SECONDS
+    return Client(timeout=Timeouts(total=total), user_agent="larder", ca_file=settings.UPSTREAM_CA or None)
+
+
+def freshness(name: PackageName, upstream: Upstream) -> Freshness | None:
+    """What the upstream last said of the name."""
+    return Freshness.objects.filter(upstream=upstream, name=str(name)).first()
+
+
+def current_until(fresh: Freshness) -> float:
+    """The Unix time until which that counts as current."""
+    seconds = settings.MISSING_SECONDS if fresh.is_missing else settings.FRESH_SECONDS
+    return fresh.checked_at.timestamp() + float(seconds)
+
+
+def fetch(name: PackageName, upstream: Upstream, *, asked_at: float) -> Outcome | None:
+    """Ask the upstream for `name` and bring in what it says; None when nothing has changed, or it has no such package.
+
+    Who waited for another's fetch that began after `asked_at` (Unix time) has its answer. Raises `UpstreamError`.
+    """
+    with flight.single(f"packument {upstream.pk} {name}"):
+        fresh = freshness(name, upstream)
+        if fresh is not None and fresh.checked_at.timestamp() >= asked_at:
+            return None
+        try:
+            outcome = _fetch(name, upstream, fresh)
+        except UpstreamError as error:
+            breaker.failed(upstream, error)
+            raise
+        breaker.succeeded(upstream)
+        return outcome
+
+
+def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> Outcome | None:
+    asked_at = timezone.now()
+    url = f"{upstream.url}/{name.url}"
+    headers = {"accept": "application/json", **_conditions(name, fresh)}
+    with client().get(url, origin=Origin.of(upstream.url), headers=headers) as response:
+        if response.status == 304 and fresh is not None:
+            Freshness.objects.filter(pk=fresh.pk).update(checked_at=asked_at)
+            return None
+        if response.status in (404, 410, 451):
+            _remember(name, upstream, checked_at=asked_at, is_missing=True)
+            return None
+        if response.status != 200:
+            raise BadAnswer(f"{upstream} answered {response.status} for {name}")
+        body = response.read_all(settings.MAX_PACKUMENT_BYTES)
+        validators = {
+            "etag": response.headers.get("etag", "")[:300],
+            "last_modified": response.headers.get("last-modified", "")[:100],
+        }
+    digest = reading.digest(body)
+    outcome = None
+    if fresh is None or fresh.is_missing or fresh.digest != digest or not apply.is_here(name):
+        outcome = _bring_in(name, body, upstream)
+    _remember(name, upstream, checked_at=asked_at, digest=digest, **validators)
+    return outcome
+
+
+def _bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
+    try:
+        return apply.bring_in(name, body, upstream)
+    except reading.Unreadable as error:
+        raise BadAnswer(f"{upstream} answered for {name}, but {error}") from error
+
+
+def _conditions(name: PackageName, fresh: Freshness | None) -> dict[str, str]:
+    """Only when what we would keep is really here."""
+    if fresh is None or fresh.is_missing or not apply.is_here(name):
+        return {}
+    if fresh.etag:
+        return {"if-none-match": fresh.etag}
+    return {"if-modified-since": fresh.last_modified} if fresh.last_modified else {}
+
+
+def _remember(name: PackageName, upstream: Upstream, **facts: object) -> None:
+    defaults = {"is_missing": False, "etag": "", "last_modified": "", "digest": "", **facts}
+    Freshness.objects.update_or_create(upstream=upstream, name=str(name), defaults=defaults)

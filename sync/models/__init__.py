@@ -1,0 +1,8 @@
+"""Where packages come from, what an upstream last said of each, and the work that is under way."""
+
+from sync.models.feed import FeedCursor
+from sync.models.freshness import Freshness
+from sync.models.task import SyncTask
+from sync.models.upstream import ScopeRule, Upstream
+
+__all__ = ["FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]

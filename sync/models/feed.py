@@ -1,0 +1,12 @@
+from django.db import models
+
+
+class FeedCursor(models.Model):
+    """How far an upstream's changes feed has been followed."""
+
+    upstream = models.OneToOneField("sync.Upstream", on_delete=models.CASCADE)
+    since = models.CharField(max_length=100, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.upstream} at {self.since}"

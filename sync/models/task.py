@@ -1,0 +1,67 @@
+from typing import Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+
+class SyncTaskQuerySet(models.QuerySet["SyncTask"]):
+    def live(self) -> Self:
+        """Tasks that still have something to do."""
+        return self.filter(state__in=SyncTask.LIVE)
+
+    def due(self) -> Self:
+        """Tasks that a worker may claim now, the most urgent first; a running one whose lease has ended is one too."""
+        now = timezone.now()
+        waiting = Q(state=SyncTask.State.WAITING, due_at__lte=now)
+        abandoned = Q(state=SyncTask.State.RUNNING, leased_until__lt=now)
+        return self.filter(waiting | abandoned).order_by("priority", F("due_at").asc())
+
+
+class SyncTask(models.Model):
+    """The wish to bring one package in, kept until it is fulfilled. The row is the truth; queues only give an order."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        REFUSED = "refused"
+
+    class Priority(models.IntegerChoices):
+        PERSON = 0
+        MISS = 10
+        DEPENDENCY = 20
+        FEED = 30
+        BACKFILL = 40
+
+    LIVE = (State.WAITING, State.RUNNING)
+
+    name = models.CharField(max_length=255)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.PERSON)
+    why = models.CharField(max_length=200, blank=True)
+    with_tarballs = models.BooleanField(default=False)
+    with_dependencies = models.BooleanField(default=False)
+    # Asked for again while it ran: one more round after this one.
+    again = models.BooleanField(default=False)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    leased_by = models.CharField(max_length=64, blank=True)
+    error = models.TextField(blank=True)
+    log = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SyncTaskQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="one_live_task_per_package", fields=["name"], condition=Q(state__in=["waiting", "running"])
+            )
+        ]
+        indexes = [models.Index(fields=["state", "due_at"], name="sync_task_due")]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"

@@ -1,0 +1,101 @@
+"""Fetch when asked: what `registry.upstream.OnMiss` is with upstreams.
+
+A reader waits for an upstream only as long as that is worth it: until the answer when nothing is here, and for a short
+budget when what is here can be served. The fetch goes on by itself in either case.
+"""
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from registry.errors import Forbidden, NotFound, Unavailable
+from registry.models import Blob, Version
+from registry.names import PackageName
+from registry.upstream import Delivery
+from sync import apply, breaker, fetching, queue, routing, tarballs
+from sync.apply import Outcome
+from sync.http import UpstreamError
+from sync.models import SyncTask, Upstream
+
+logger = logging.getLogger(__name__)
+
+# Seconds for which a stale answer is given without another look, while an upstream is slow or ill.
+_STALE_SECONDS = 5.0
+# Seconds within which a version that is asked for and unknown does not cause another look upstream.
+_RECHECK_SECONDS = 1.0
+
+_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="packument")
+
+
+class PullThrough:
+    """Implements `OnMiss`."""
+
+    def refresh(self, name: PackageName, *, wanting: str | None = None) -> float | None:
+        """Fetch the packument unless what is here is current; `wanting` makes it older sooner."""
+        upstream = routing.route(name).upstream
+        if upstream is None:
+            return None
+        asked_at = time.time()
+        fresh = fetching.freshness(name, upstream)
+        if fresh is not None:
+            until = fetching.current_until(fresh)
+            if wanting is not None and not fresh.is_missing:
+                until = min(until, fresh.checked_at.timestamp() + _RECHECK_SECONDS)
+            if asked_at < until:
+                return until
+        is_here = apply.is_here(name)
+        if breaker.is_open(upstream):
+            return self._stale(name, upstream, is_here, upstream.last_error)
+        return self._wait(name, upstream, is_here, asked_at)
+
+    def tarball(self, version: Version) -> Delivery | Blob:
+        """Fetch the tarball."""
+        name = version.package.parsed_name
+        upstream = routing.route(name).upstream
+        if upstream is None:
+            raise NotFound(f"the tarball of {version} is not here")
+        return tarballs.fetch(version, upstream)
+
+    def has(self, name: PackageName) -> bool:
+        """Ask the upstream, and believe nobody else."""
+        upstream = routing.route(name).upstream
+        if upstream is None:
+            return False
+        self._wait(name, upstream, is_here=False, asked_at=time.time())
+        return apply.is_here(name)
+
+    def _wait(self, name: PackageName, upstream: Upstream, is_here: bool, asked_at: float) -> float:  # noqa: FBT001
+        patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
+        future: Future[Outcome | None] = _threads.submit(_fetch, name, upstream, asked_at)
+        try:
+            future.result(timeout=patience)
+        except FutureTimeout:
+            return self._stale(name, upstream, is_here, f"{upstream} is slow")
+        except UpstreamError as error:
+            if is_here:
+                queue.ask(str(name), why=error.sentence, priority=SyncTask.Priority.MISS)
+            return self._stale(name, upstream, is_here, error.sentence, error.retry_after)
+        except Forbidden as error:  # published here in the meantime
+            logger.info("not taken from %s: %s", upstream, error.sentence)
+        fresh = fetching.freshness(name, upstream)
+        return fetching.current_until(fresh) if fresh else asked_at
+
+    def _stale(
+        self, name: PackageName, upstream: Upstream, is_here: bool, why: str, retry_after: float | None = None  # noqa: FBT001
+    ) -> float:
+        if is_here:
+            logger.warning("%s is served as it is here: %s", name, why)
+            return time.time() + _STALE_SECONDS
+        raise Unavailable(
+            f"{name} is not here, and {upstream} cannot be asked now ({why}): try again",
+            retry_after=int(retry_after or 10),
+        )
+
+
+def _fetch(name: PackageName, upstream: Upstream, asked_at: float) -> Outcome | None:
+    close_old_connections()
+    return fetching.fetch(name, upstream, asked_at=asked_at)

@@ -1,0 +1,61 @@
+"""An upstream's packument, read as far as needed: its versions stay slices of the text that came. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from registry import jsontext
+
+
+class Unreadable(ValueError):
+    """The body is not a packument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What an upstream says of a package."""
+
+    head: dict[str, Any]
+    versions: dict[str, msgspec.Raw]
+    tags: dict[str, str]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """A digest of each version's text: what changes when anything of it does."""
+        return {number: digest(text) for number, text in self.versions.items()}
+
+
+def digest(text: bytes | msgspec.Raw) -> str:
+    """32 hex characters that stand for `text`."""
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def read(body: bytes, name: str) -> Theirs:
+    """The packument in `body`. Raises `Unreadable` when it is not one, or is another package's."""
+    try:
+        top = jsontext.slices(body)
+        versions = jsontext.slices(top["versions"]) if _is_object(top.get("versions")) else {}
+        head = {key: None if key in ("versions", "dist-tags") else jsontext.decode(top[key]) for key in top}
+        tags = jsontext.decode(top["dist-tags"]) if "dist-tags" in top else {}
+    except ValueError as error:
+        raise Unreadable(f"it is not a packument: {error}") from error
+    if head.get("name") != name:
+        raise Unreadable(f"it is the packument of {head.get('name')!r}")
+    _complete_time(head)
+    clean = {tag: number for tag, number in tags.items() if isinstance(number, str)} if isinstance(tags, dict) else {}
+    return Theirs(head=head, versions=versions, tags=clean)
+
+
+def _is_object(text: msgspec.Raw | None) -> bool:
+    return text is not None and bytes(text[:1]) == b"{"
+
+
+def _complete_time(head: dict[str, Any]) -> None:
+    """`time.modified` is what pnpm and Renovate go by; where an upstream leaves it out, it is the latest of the rest."""
+    time = head.get("time")
+    if isinstance(time, dict) and "modified" not in time:
+        moments = [moment for moment in time.values() if isinstance(moment, str)]
+        if moments:
+            time["modified"] = max(moments)

@@ -1,0 +1,196 @@
+"""Fetching tarballs: to a spool file, verified as they come, into the blob store; readers follow the file as it grows.
+
+A fetch runs in a thread of its own at the upstream's speed, not at that of the reader who asked first. The last bytes
+are given to readers only when the whole has its integrity, so that a bad tarball is never ended as if it were good.
+"""
+
+import errno
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.db import close_old_connections, transaction
+
+from registry import blobs, flight, jsontext
+from registry.digests import Digests, Integrity
+from registry.errors import NotFound, RegistryError, Unavailable
+from registry.models import Blob, Version
+from registry.upstream import Delivery
+from sync import breaker
+from sync.fetching import client
+from sync.http import Origin, Response, UpstreamError
+from sync.models import Upstream
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 256 << 10
+_HELD_BACK = 4 << 10
+# One that fits in here is answered when it is whole: then the reader gets a length, validators and a clear error.
+_SMALL = 256 << 10
+
+_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="tarball")
+_guard = threading.Lock()
+_fetches: dict[int, "Fetch"] = {}
+
+
+class BrokenDelivery(ConnectionResetError):
+    """The rest of a tarball cannot be sent. As an OSError of the connection it makes the server close it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(errno.ECONNRESET, sentence)
+
+
+class Fetch:
+    """One tarball on its way."""
+
+    def __init__(self, version: Version, upstream: Upstream) -> None:
+        self._version = version
+        self._upstream = upstream
+        self._changed = threading.Condition()
+        self._file: Path | None = None
+        self._size: int | None = None
+        self._written = 0
+        self._blob: Blob | None = None
+        self._error: RegistryError | None = None
+
+    def run(self) -> None:
+        """Fetch, verify and keep. Whatever happens, readers are told."""
+        close_old_connections()
+        try:
+            with flight.single(f"tarball {self._version.pk}"):
+                blob = self._kept_already() or self._fetch()
+            self._tell(blob=blob)
+        except UpstreamError as error:
+            breaker.failed(self._upstream, error)
+            logger.warning("%s could not be fetched: %s", self._version, error.sentence)
+            self._tell(error=Unavailable(error.sentence, retry_after=int(error.retry_after or 5)))
+        except RegistryError as error:
+            self._tell(error=error)
+        except BaseException:
+            self._tell(error=Unavailable(f"the tarball of {self._version} could not be kept; the log says why"))
+            raise
+
+    def result(self) -> Delivery | Blob:
+        """What the reader gets: the blob when it is small or here by now, else the bytes while they come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over() or (self._size or 0) > _SMALL)
+            if self._error is not None:
+                raise self._error
+            if self._blob is not None:
+                return self._blob
+            if self._file is None or self._size is None:
+                raise Unavailable(f"the tarball of {self._version} is not coming")
+            return Delivery(self._size, self._follow(self._file.open("rb"), self._size))
+
+    def _follow(self, file: IO[bytes], size: int) -> Iterator[bytes]:
+        sent = 0
+        with file:
+            while sent < size:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_over() or self._written - _HELD_BACK > sent)  # noqa: B023
+                    if self._error is not None:
+                        raise BrokenDelivery(self._error.sentence)
+                    given = size if self._blob is not None else self._written - _HELD_BACK
+                chunk = file.read(min(_CHUNK, given - sent))
+                if not chunk:
+                    raise BrokenDelivery(f"the tarball of {self._version} ended early")
+                sent += len(chunk)
+                yield chunk
+
+    def _is_over(self) -> bool:
+        return self._blob is not None or self._error is not None
+
+    def _tell(self, *, blob: Blob | None = None, error: RegistryError | None = None) -> None:
+        with _guard:
+            _fetches.pop(self._version.pk, None)
+        with self._changed:
+            self._blob, self._error = blob, error
+            self._changed.notify_all()
+
+    def _kept_already(self) -> Blob | None:
+        """The blob, when another process has fetched it by now, or an equal tarball is here under another name."""
+        version = Version.objects.select_related("blob").only("blob").get(pk=self._version.pk)
+        if version.blob is not None:
+            return version.blob
+        integrity = self._integrity()
+        sha512 = integrity.sha512_hex if integrity else None
+        blob = Blob.objects.stored().filter(sha512=sha512).first() if sha512 else None
+        if blob is not None:
+            Version.objects.filter(pk=self._version.pk).update(blob=blob)
+        return blob
+
+    def _integrity(self) -> Integrity | None:
+        manifest = jsontext.decode(Version.objects.values_list("abbreviated", flat=True).get(pk=self._version.pk))
+        dist = manifest.get("dist")
+        return Integrity.of(dist) if isinstance(dist, dict) else None
+
+    def _fetch(self) -> Blob:
+        origin = Origin.of(self._upstream.url)
+        with client().get(self._version.source_url, origin=origin, headers={"accept-encoding": "identity"}) as response:
+            if response.status in (404, 410):
+                raise NotFound(f"{self._upstream} has no tarball of {self._version}")
+            if response.status != 200:
+                raise Unavailable(f"{self._upstream} answered {response.status} for the tarball of {self._version}")
+            return self._keep(response)
+
+    def _keep(self, response: Response) -> Blob:
+        integrity = self._integrity()
+        checker = integrity.checker() if integrity else None
+        digests = Digests()
+        with tempfile.NamedTemporaryFile(dir=blobs.spool_folder(), suffix=".fetch", delete=False) as file:
+            path = Path(file.name)
+            try:
+                self._begin(path, response.content_length)
+                for chunk in response.stream(_CHUNK):
+                    file.write(chunk)
+                    file.flush()
+                    digests.update(chunk)
+                    if checker:
+                        checker.update(chunk)
+                    self._progress(digests.size)
+                if checker and not checker.matches():
+                    raise Unavailable(
+                        f"{self._upstream} sent a tarball of {self._version} that does not have its integrity"
+                    )
+                blobs.put(path, digests.sha512)
+            finally:
+                path.unlink(missing_ok=True)
+        return self._record(digests)
+
+    def _begin(self, path: Path, size: int | None) -> None:
+        if size is not None and size > settings.MAX_TARBALL_BYTES:
+            raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
+        with self._changed:
+            self._file, self._size = path, size
+            self._changed.notify_all()
+
+    def _progress(self, written: int) -> None:
+        if written > settings.MAX_TARBALL_BYTES:
+            raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
+        with self._changed:
+            self._written = written
+            self._changed.notify_all()
+
+    def _record(self, digests: Digests) -> Blob:
+        with transaction.atomic():
+            blob, _ = Blob.objects.get_or_create(
+                sha512=digests.sha512, defaults={"sha1": digests.sha1, "size": digests.size}
+            )
+            Version.objects.filter(pk=self._version.pk).update(blob=blob)
+        breaker.succeeded(self._upstream)
+        return blob
+
+
+def fetch(version: Version, upstream: Upstream) -> Delivery | Blob:
+    """The tarball of `version`, joined in its fetch when one is under way. Raises `NotFound` or `Unavailable`."""
+    with _guard:
+        found = _fetches.get(version.pk)
+        if found is None:
+            found = _fetches[version.pk] = Fetch(version, upstream)
+            _threads.submit(found.run)
+    return found.result()

@@ -1,0 +1,105 @@
+"""What a client left behind: the packages that are really on disk, and what its lockfile promises about them.
+
+Nothing here knows how a client is run; each function reads one layout or one lockfile format.
+"""
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STORES = {".pnpm", ".bun"}  # virtual stores inside node_modules: one folder per package, each with its own node_modules
+
+
+def in_node_modules(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield every package under a `node_modules` with its path; links are skipped, their targets are found."""
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        path = f"{below}{entry.name}"
+        if entry.is_symlink() or not entry.is_dir():
+            continue
+        if entry.name in STORES:
+            for slot in sorted(entry.iterdir()):
+                yield from in_node_modules(slot / "node_modules", f"{path}/{slot.name}/node_modules/")
+        elif entry.name.startswith("@"):
+            yield from in_node_modules(entry, f"{path}/")
+        elif not entry.name.startswith(".") and (entry / "package.json").is_file():
+            yield path, entry
+            yield from in_node_modules(entry / "node_modules", f"{path}/node_modules/")
+
+
+def in_pnp(app: Path) -> Iterator[tuple[str, Path]]:
+    """Yield every package of a Plug'n'Play map with its place, which usually lies inside a zip."""
+    map_file = app / ".pnp.data.json"
+    if not map_file.is_file():
+        return
+    for name, references in json.loads(map_file.read_text())["packageRegistryData"]:
+        for reference, facts in references:
+            if name and not reference.startswith("workspace:"):
+                number = reference.rpartition("npm:")[2]
+                yield f"{name}@{number}", app / _devirtualised(facts["packageLocation"])
+
+
+def _devirtualised(location: str) -> str:
+    """Return where a virtual package (one per set of peers) has its files."""
+    base, virtual, rest = location.partition("__virtual__/")
+    if not virtual:
+        return location
+    _, depth, path = rest.split("/", 2)
+    return base + "../" * int(depth) + path
+
+
+def read(place: Path, name: str) -> bytes:
+    """Return the bytes of one file of an installed package, also of one that is kept zipped."""
+    archive, zipped, inside = str(place).partition(".zip/")
+    if not zipped:
+        return (place / name).read_bytes()
+    with zipfile.ZipFile(os.path.normpath(archive + ".zip")) as packed:
+        return packed.read(f"{inside}/{name}")
+
+
+def npm_lock(text: str) -> dict[str, str]:
+    """Read package-lock.json: version 1 nests `dependencies` (npm 6), 2 and 3 list `packages` by path."""
+    lock = json.loads(text)
+    if "packages" in lock:
+        return {
+            f"{entry.get('name') or path.rpartition('node_modules/')[2]}@{entry['version']}": entry["integrity"]
+            for path, entry in lock["packages"].items()
+            if "integrity" in entry
+        }
+    return dict(_nested(lock))
+
+
+def _nested(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, below in entry.get("dependencies", {}).items():
+        if "integrity" in below:
+            yield f"{name}@{below['version']}", below["integrity"]
+        yield from _nested(below)
+
+
+def pnpm_lock(text: str) -> dict[str, str]:
+    """Read pnpm-lock.yaml of version 6 (pnpm 8, `/name@1.0.0`) and of version 9 (later, `name@1.0.0`)."""
+    entry = re.compile(r"^  '?/?(@?[^@'\s]+@[^:'(\s]+).*:\n    resolution: \{integrity: ([^,}\s]+)", re.MULTILINE)
+    return dict(entry.findall(text))
+
+
+def yarn_lock(text: str) -> dict[str, str]:
+    """Read the yarn.lock of yarn 1."""
+    entry = re.compile(
+        r'^"?(@?[^@\n"]+)@.*:\n  version "([^"]+)"\n(?:  resolved .*\n)?  integrity (\S+)', re.MULTILINE
+    )
+    return {f"{name}@{version}": integrity for name, version, integrity in entry.findall(text)}
+
+
+def berry_lock(text: str) -> dict[str, str]:
+    """Read the yarn.lock of yarn 2 and later, whose checksums are of the zip that yarn made, not of the tarball."""
+    entry = re.compile(r'^  resolution: "(@?[^@"]+)@npm:([^":]+)[^"]*"\n(?:  .*\n)*?  checksum: (\S+)', re.MULTILINE)
+    return {f"{name}@{version}": checksum for name, version, checksum in entry.findall(text)}
+
+
+def bun_lock(text: str) -> dict[str, str]:
+    """Read bun.lock, which is JSON with trailing commas."""
+    lock = json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
+    return {entry[0]: entry[-1] for entry in lock["packages"].values() if str(entry[-1]).startswith("sha")}
