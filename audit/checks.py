@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 from audit import kinds, subscribers
 
 
-def subscribers_have_names_of_their_own(**_kwargs: Any) -> list[CheckMessage]:
+def subscribers_have_names_of_their_own(**kwargs: Any) -> list[CheckMessage]:
     """Two subscribers of one name would share a cursor, and each miss what the other hears."""
     names = Counter(each.name for each in subscribers.registered())
     return [
@@ -20,7 +20,7 @@ def subscribers_have_names_of_their_own(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def subscribers_hear_defined_kinds(**_kwargs: Any) -> list[CheckMessage]:
+def subscribers_hear_defined_kinds(**kwargs: Any) -> list[CheckMessage]:
     """A pattern that matches no kind is a slip of the pen: its subscriber would never hear."""
     defined = [kind.name for kind in kinds.defined()]
     return [
@@ -35,7 +35,7 @@ def subscribers_hear_defined_kinds(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def wake_can_be_called(**_kwargs: Any) -> list[CheckMessage]:
+def wake_can_be_called(**kwargs: Any) -> list[CheckMessage]:
     """`AUDIT["WAKE"]` is loaded after a commit, where a wrong path would only show in a log."""
     path = getattr(settings, "AUDIT", {}).get("WAKE", "")
     if not path:

@@ -14,7 +14,7 @@ import logging
 from time import monotonic
 
 from audit import leases, parking, subscribers
-from audit.leases import Lease, LeaseLostError
+from audit.leases import Lease, LeaseLost
 from audit.models import Cursor, Event, Parked
 from audit.sequencer import sequence
 from audit.subscribers import Subscriber
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def drain_all(*, seconds: float = DRAIN_SECONDS) -> int:
     """Numbers what was committed and lets every subscriber hear it, until nothing is left or time is up.
 
-    Returns how many deliveries and skips of events the cursors have moved by.
+    Returns by how many events the cursors of the subscribers have moved.
     """
     deadline = monotonic() + seconds
     passed = 0
@@ -54,7 +54,7 @@ def drain(subscriber: Subscriber, *, seconds: float = PASS_SECONDS) -> int:
     try:
         with leases.hold(cursor) as lease:
             return _pass(subscriber, lease, monotonic() + seconds) if lease else 0
-    except LeaseLostError:
+    except LeaseLost:
         logger.warning("%s was too slow: its lease ran out, and another process goes on", subscriber.name)
         return 0
 

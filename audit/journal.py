@@ -10,7 +10,7 @@ from audit.models import Event
 from audit.wake import wake
 
 
-class NotInTransactionError(RuntimeError):
+class NotInTransaction(RuntimeError):
     """An event was recorded apart from the change that it tells of."""
 
 
@@ -21,7 +21,7 @@ def record(kind: EventKind | str, subject: str, *, actor: Actor, **facts: JSONVa
     the order of their transactions.
     """
     if not connection.in_atomic_block:
-        raise NotInTransactionError("record an event inside the transaction of its change")
+        raise NotInTransaction("record an event inside the transaction of its change")
     known = kinds.find(kind if isinstance(kind, str) else kind.name)
     known.insist(facts)
     event = Event.objects.create(

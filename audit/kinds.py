@@ -7,11 +7,11 @@ from string import Formatter
 from audit.facts import JSONValue
 
 
-class UndefinedKindError(LookupError):
+class UndefinedKind(LookupError):
     """Nobody has defined a kind of this name."""
 
 
-class MissingFactsError(ValueError):
+class MissingFacts(ValueError):
     """An event lacks facts that its kind promises."""
 
 
@@ -27,9 +27,9 @@ class EventKind:
     facts: frozenset[str]
 
     def insist(self, facts: Mapping[str, JSONValue]) -> None:
-        """Raises `MissingFactsError` unless all that the kind promises is there."""
+        """Raises `MissingFacts` unless all that the kind promises is there."""
         if missing := self.facts - facts.keys():
-            raise MissingFactsError(f"{self.name} needs the facts {', '.join(sorted(missing))}")
+            raise MissingFacts(f"{self.name} needs the facts {', '.join(sorted(missing))}")
 
     def tell(self, subject: str, actor: str, facts: Mapping[str, JSONValue]) -> str:
         """The sentence of one event; a fact that an old row lacks reads as an ellipsis."""
@@ -53,11 +53,11 @@ def define(name: str, sentence: str, facts: Iterable[str] = ()) -> EventKind:
 
 
 def find(name: str) -> EventKind:
-    """The kind of this name; raises `UndefinedKindError`."""
+    """The kind of this name; raises `UndefinedKind`."""
     try:
         return _defined[name]
     except KeyError:
-        raise UndefinedKindError(f"define the event kind {name!r} before recording it") from None
+        raise UndefinedKind(f"define the event kind {name!r} before recording it") from None
 
 
 def defined() -> tuple[EventKind, ...]:

@@ -20,7 +20,7 @@ from audit.models import Cursor
 LEASE = timedelta(seconds=60)
 
 
-class LeaseLostError(Exception):
+class LeaseLost(Exception):
     """The lease ran out, and somebody else has taken it."""
 
 
@@ -36,9 +36,9 @@ class Lease:
         self._renewed = monotonic()
 
     def advance(self, serial: int) -> None:
-        """Moves the cursor and renews the lease; raises `LeaseLostError` when it is no longer ours."""
+        """Moves the cursor and renews the lease; raises `LeaseLost` when it is no longer ours."""
         if not self._held.update(serial=serial, leased_until=timezone.now() + LEASE):
-            raise LeaseLostError(f"the lease of {self.name} was taken by another")
+            raise LeaseLost(f"the lease of {self.name} was taken by another")
         self._renewed = monotonic()
 
     def keep(self, serial: int) -> None:

@@ -8,7 +8,7 @@ from audit import kinds
 from audit.actors import ActorKind
 
 
-class FinalEventError(TypeError):
+class EventIsFinal(TypeError):
     """History is appended to, never edited."""
 
 
@@ -41,9 +41,7 @@ class Event(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     facts = models.JSONField(default=dict, blank=True)
     at = models.DateTimeField(default=timezone.now)
-    serial = models.BigIntegerField(
-        null=True, unique=True, editable=False, help_text="Place in commit order."
-    )
+    serial = models.BigIntegerField(null=True, unique=True, editable=False, help_text="Place in commit order.")
     previous_hash = models.CharField(max_length=64, blank=True, editable=False)
     hash = models.CharField(max_length=64, blank=True, editable=False)
 
@@ -53,9 +51,7 @@ class Event(models.Model):
         default_permissions = ["view"]
         indexes = [
             models.Index(fields=["subject", "id"], name="audit_event_subject"),
-            models.Index(
-                fields=["id"], condition=models.Q(serial__isnull=True), name="audit_event_unsequenced"
-            ),
+            models.Index(fields=["id"], condition=models.Q(serial__isnull=True), name="audit_event_unsequenced"),
         ]
 
     def __str__(self) -> str:
@@ -64,11 +60,11 @@ class Event(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Writes a new event; refuses to write over one."""
         if not self._state.adding:
-            raise FinalEventError("an event is never changed; record what happened since")
+            raise EventIsFinal("an event is never changed; record what happened since")
         super().save(*args, **kwargs)
 
-    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise FinalEventError("an event is never deleted")
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise EventIsFinal("an event is never deleted")
 
     @property
     def place(self) -> int:
@@ -82,7 +78,7 @@ class Event(models.Model):
         """What happened, in words; the bare kind and subject when the kind is no longer defined."""
         try:
             kind = kinds.find(self.kind)
-        except kinds.UndefinedKindError:
+        except kinds.UndefinedKind:
             return str(self)
         return kind.tell(self.subject, self.actor_name or self.actor_kind, self.facts)
 

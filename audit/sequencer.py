@@ -14,11 +14,11 @@ from django.db import transaction
 from django.db.models import Max
 
 from audit import chain, leases
-from audit.leases import Lease, LeaseLostError
+from audit.leases import Lease, LeaseLost
 from audit.models import SEQUENCER, Cursor, Event
 
 
-class SequenceBrokenError(RuntimeError):
+class SequenceBroken(RuntimeError):
     """Rows were stamped or removed under the sequencer's hands; nothing was written."""
 
 
@@ -29,7 +29,7 @@ def sequence(limit: int = 1000) -> int:
     try:
         with leases.hold(_cursor()) as lease:
             return _number(lease, limit) if lease else 0
-    except LeaseLostError:
+    except LeaseLost:
         return 0
 
 
@@ -48,13 +48,9 @@ def _number(lease: Lease, limit: int) -> int:
     with transaction.atomic(durable=True):
         lease.advance(lease.serial + len(batch))
         _link(batch, lease.serial)
-        stamped = Event.objects.unsequenced().bulk_update(
-            batch, ["serial", "previous_hash", "hash"], batch_size=100
-        )
+        stamped = Event.objects.unsequenced().bulk_update(batch, ["serial", "previous_hash", "hash"], batch_size=100)
         if stamped != len(batch):
-            raise SequenceBrokenError(
-                f"{len(batch) - stamped} of {len(batch)} events were no longer to be numbered"
-            )
+            raise SequenceBroken(f"{len(batch) - stamped} of {len(batch)} events were no longer to be numbered")
     return len(batch)
 
 

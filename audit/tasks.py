@@ -10,8 +10,6 @@ def drain_all() -> None:
     drain.drain_all()
 
 
-@shared_task(
-    name="audit.retry_parked", acks_late=True, ignore_result=True, soft_time_limit=300, time_limit=330
-)
+@shared_task(name="audit.retry_parked", acks_late=True, ignore_result=True, soft_time_limit=300, time_limit=330)
 def retry_parked() -> None:
     drain.retry_parked()

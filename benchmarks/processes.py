@@ -1,4 +1,4 @@
-"""A server under measurement: started in a session of its own, watched until it answers, its CPU time, its end."""
+"""A server under measurement: how it is started, when it answers, what CPU time it took, how it ends."""
 
 import os
 import shutil
@@ -42,13 +42,13 @@ class Server:
         return found
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of the whole tree so far, with that of children who ended and were waited for."""
+        """Return the CPU time of the whole tree so far, with that of children which have ended."""
         alive = set(self.pids)
         return sum(sum(map(int, fields[11:15])) for pid, fields in _all_processes() if pid in alive) / TICKS
 
 
 def _all_processes() -> Iterator[tuple[int, list[str]]]:
-    """Yield the pid and the fields of `/proc/<pid>/stat` from the state on: parent is 1, the four times are 11 to 14."""
+    """Yield pid and fields of `/proc/<pid>/stat` from the state on: 1 is the parent, 11 to 14 are times."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -60,13 +60,13 @@ def _all_processes() -> Iterator[tuple[int, list[str]]]:
 
 @contextmanager
 def running(
-    name: str, command: Sequence[str | Path], *, port: int, folder: Path, environment: Mapping[str, str], log: Path
+    name: str, command: Sequence[str], *, port: int, environment: Mapping[str, str], log: Path
 ) -> Iterator[Server]:
-    """Run a server on a loopback port until the block ends; what it prints goes to `log`."""
+    """Run a server on a loopback port until the block ends; what it prints goes to `log`, in its folder."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=folder,
+            command,
+            cwd=log.parent,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -12,6 +12,7 @@ from benchmarks.processes import Server, emptied, free_port, running
 from tests.clients import toolbox
 
 HOME = Path(__file__).resolve().parents[1] / "var" / "bench" / "verdaccio"
+NAME = "Verdaccio 6"
 VERSION = "6.10.4"
 OVERRIDES = {"node-fetch": "2.6.7"}  # the one that every registry mirror is sure to have
 
@@ -38,15 +39,16 @@ def verdaccio(uplink: str | None = None, storage: Path | None = None) -> Iterato
         config.write_text(json.dumps(_configuration(uplink or configured_registry(), folder)))
         program = home / "node_modules" / "verdaccio" / "bin" / "verdaccio"
         command = [toolbox.node(), program, "--config", config, "--listen", f"127.0.0.1:{port}"]
-        log = Path(scratch) / "log"
-        environment = {"NODE_ENV": "production"}
-        with running("Verdaccio 6", command, port=port, folder=folder, environment=environment, log=log) as server:
+        production = {"NODE_ENV": "production"}
+        with running(
+            NAME, list(map(str, command)), port=port, environment=production, log=Path(scratch) / "log"
+        ) as server:
             yield server
 
 
 def _configuration(uplink: str, storage: Path) -> dict[str, object]:
-    """Return its configuration, which is YAML and so may be JSON: out of the box but for size, noise and freshness."""
-    rights = {"access": "$all", "publish": "$authenticated", "unpublish": "$authenticated", "proxy": "upstream"}
+    """Return its configuration (YAML, so JSON will do): its defaults but for size, noise and freshness."""
+    rights = {"access": "$all", "publish": "$authenticated", "proxy": "upstream"}
     return {
         "storage": str(storage),
         "auth": {"htpasswd": {"file": str(storage / "htpasswd")}},

@@ -1,10 +1,15 @@
 """The Celery application: queues by urgency, and the beat schedule in one table."""
 
 import os
+import warnings
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# Tasks are JSON with ids in them: nothing in a message is run, so running as root is no more than running as root.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("larder")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -17,7 +22,3 @@ app.conf.beat_schedule = {
     "sweep orphan blobs and old spool files": {"task": "registry.sweep", "schedule": 3600.0},
 }
 
-
-def wake() -> None:
-    """Ask a worker to drain the journal now. It may be lost: the beat above finds what it would have."""
-    app.send_task("audit.drain_all", expires=2)

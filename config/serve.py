@@ -3,6 +3,7 @@
 `bin/run` calls this. Everything is idempotent; a second start finds it done.
 """
 
+import io
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.request import urlopen
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,11 +32,11 @@ def main() -> None:
     _check_folder(settings.VAR)
     _check_port(settings.HOST, settings.PORT)
     _prepare(settings)
-    _serve(settings.HOST, settings.PORT, settings.VAR)
+    _serve(settings.HOST, settings.PORT)
 
 
 def _write_env(path: Path) -> None:
-    """Write the settings that a machine must have of its own, once: a secret key, and the upstream that npm uses here."""
+    """Write what each machine has of its own, once: a secret key, and the upstream that npm uses here."""
     known = path.read_text() if path.exists() else ""
     names = {line.partition("=")[0].strip() for line in known.splitlines()}
     lines = []
@@ -53,7 +54,10 @@ def _write_env(path: Path) -> None:
         with os.fdopen(descriptor, "a") as file:
             file.write(("" if known.endswith("\n") or not known else "\n") + "\n".join(lines) + "\n")
     except OSError as error:
-        _stop(f"{path} cannot be written ({error.strerror}): make it writable, or set LARDER_SECRET_KEY and LARDER_UPSTREAM_URL.")
+        _stop(
+            f"{path} cannot be written ({error.strerror}): make it writable, "
+            "or set LARDER_SECRET_KEY and LARDER_UPSTREAM_URL in the environment."
+        )
     _say(f"Wrote {', '.join(line.partition('=')[0] for line in lines)} to .env")
 
 
@@ -63,14 +67,14 @@ def _npm_config(key: str) -> str:
     if npm is None:
         return ""
     try:
-        done = subprocess.run([npm, "config", "get", key], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        done = subprocess.run([npm, "config", "get", key], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 (npm, found on the PATH)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     value = done.stdout.strip()
     return "" if value in ("undefined", "null") else value
 
 
-def _load_settings():  # type: ignore[no-untyped-def]  # noqa: ANN202 (Django's settings object has no static type)
+def _load_settings() -> Any:
     import django  # noqa: PLC0415 (the environment must be written first)
     from django.conf import settings  # noqa: PLC0415
 
@@ -98,17 +102,19 @@ def _check_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        _stop(f"Larder cannot listen on {host}:{port} ({error.strerror}): set HOST and PORT to an address that is free.")
+        _stop(
+            f"Larder cannot listen on {host}:{port} ({error.strerror}): set HOST and PORT to an address that is free."
+        )
 
 
-def _prepare(settings) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _prepare(settings: Any) -> None:
     from django.core.management import CommandError, call_command  # noqa: PLC0415
     from django.core.management.base import SystemCheckError  # noqa: PLC0415
 
     for folder in ("run", "broker/queue", "broker/processed", "broker/control"):
         (settings.VAR / folder).mkdir(parents=True, exist_ok=True)
     try:
-        call_command("check", verbosity=0)
+        call_command("check", stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
     except (SystemCheckError, CommandError) as error:
@@ -133,7 +139,7 @@ def _create_first_administrator(password: str) -> None:
         _say(f"The first administrator is admin, with the password {chosen} (shown this once)")
 
 
-def _serve(host: str, port: int, var: Path) -> None:
+def _serve(host: str, port: int) -> None:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -141,7 +147,8 @@ def _serve(host: str, port: int, var: Path) -> None:
         "web server": [bin_folder / "gunicorn", "--config", "python:config.gunicorn", "--bind", address, "config.wsgi"],
         "worker": [
             bin_folder / "celery", "--app", "config", "--quiet", "worker", "--beat", "--pool", "threads",
-            "--concurrency", "2", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
+            "--concurrency", "2", "--loglevel", "WARNING",
+            "--without-gossip", "--without-mingle", "--without-heartbeat",
         ],
     }  # fmt: skip
     processes = {}

@@ -38,9 +38,7 @@ PUBLIC_URL = env.str("LARDER_PUBLIC_URL", default="").rstrip("/")
 # any when HOST is not loopback and no public URL is set, because then nobody can know them.
 _loopback = HOST == "localhost" or (HOST.replace(".", "").isdigit() and ipaddress.ip_address(HOST).is_loopback)
 _known_hosts = ["localhost", "127.0.0.1", "[::1]", HOST, *filter(None, [urlsplit(PUBLIC_URL).hostname])]
-ALLOWED_HOSTS = env.list(
-    "LARDER_ALLOWED_HOSTS", default=_known_hosts if _loopback or PUBLIC_URL else ["*"]
-)
+ALLOWED_HOSTS = env.list("LARDER_ALLOWED_HOSTS", default=_known_hosts if _loopback or PUBLIC_URL else ["*"])
 
 # LARDER_DEBUG: Django's debug pages. Never on a machine that others reach.
 DEBUG = env.bool("LARDER_DEBUG", default=False)
@@ -67,7 +65,7 @@ INSTALLED_APPS = [
 # Registry routes carry no session, CSRF, locale or gzip middleware: they would add `Vary: Cookie`, which makes npm
 # write bearer tokens into its cache index. Those of `registry.middleware` act on the pages only.
 MIDDLEWARE = [
-    "audit.context.RequestFactsMiddleware",
+    "audit.context.RequestContextMiddleware",
     "registry.middleware.Security",
     "registry.middleware.StaticFiles",
     "registry.middleware.Sessions",
@@ -127,6 +125,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 60,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
     }
+    # Tests use a file too: a database in memory cannot be shared between threads as a real one is.
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: order, shared cache, broker (all of it optional) ---------------------------------------------------------
@@ -136,13 +136,17 @@ REDIS_URL = env.str("REDIS_URL", default="")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "documents": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "larder"}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "larder",
+        }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     ),
 }
 
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 if not REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(VAR / "broker" / "queue"),
@@ -167,7 +171,10 @@ CELERY_TIMEZONE = "UTC"
 # (AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_S3_REGION_NAME, AWS_S3_ADDRESSING_STYLE).
 S3_BUCKET = env.str("LARDER_S3_BUCKET", default="")
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "files"}},
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": VAR / "files"},
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
     "blobs": (
         {
@@ -181,7 +188,10 @@ STORAGES = {
             },
         }
         if S3_BUCKET
-        else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR / "blobs"}}
+        else {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": VAR / "blobs"},
+        }
     ),
 }
 # LARDER_S3_REDIRECT: send clients to a presigned URL of the bucket (default), or stream through Larder ("no").
@@ -208,7 +218,12 @@ REGISTRY = {
     # What readers may see, in order: registry.policies.Policy.
     "POLICIES": ["registry.policies.Blocks"],
 }
-AUDIT = {"WAKE": "config.celery.wake"}
+AUDIT = {
+    # The nudge after a commit: a Celery task.
+    "WAKE": "audit.tasks.drain_all",
+    # LARDER_TRUSTED_PROXIES: how many proxies stand in front, so that X-Forwarded-For tells where a request comes from.
+    "TRUSTED_PROXIES": env.int("LARDER_TRUSTED_PROXIES", default=0),
+}
 
 # LARDER_PRIVATE_SCOPES: these scopes are ours: people publish into them and no upstream is ever asked for them.
 PRIVATE_SCOPES = frozenset(
@@ -256,5 +271,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     # LARDER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR.
     "root": {"handlers": ["console"], "level": env.str("LARDER_LOG_LEVEL", default="INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "celery": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
 }

@@ -29,7 +29,16 @@ class ReadOnly(admin.ModelAdmin):
 class PackageAdmin(ReadOnly):
     list_display = ["name", "origin", "blocked_reason", "updated_at"]
     search_fields = ["name"]
-    fields = ["name", "scope", "origin", "revision", "blocked_reason", "created_at", "updated_at", "unpublished_at"]
+    fields = [
+        "name",
+        "scope",
+        "origin",
+        "revision",
+        "blocked_reason",
+        "created_at",
+        "updated_at",
+        "unpublished_at",
+    ]
 
 
 @admin.register(Version)

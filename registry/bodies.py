@@ -126,8 +126,8 @@ class _Text:
         """
         if len(self.skeleton) > self._limit:
             raise TooLarge(
-                f"The metadata in this request is larger than {self._limit:,} bytes. "
-                "Make the readme or the package.json smaller, or ask an operator to raise the limit."
+                f"the metadata of this publish is larger than {self._limit:,} bytes: make the readme or the "
+                "package.json smaller, or ask an operator to raise the limit"
             )
         size = len(self.skeleton)
         wanted = 2 * size - at
@@ -163,17 +163,13 @@ class _Text:
     def parsed(self) -> dict[str, Any]:
         """The skeleton's value."""
         if 0 in self.skeleton:  # only UTF-16 has NUL bytes, and jsontext would go and guess that
-            raise Invalid("The request body is not UTF-8. Publish again with a current npm client.")
+            raise Invalid("the request body is not UTF-8: publish again with a current npm client")
         try:
             document = jsontext.decode(bytes(self.skeleton))
         except ValueError as error:
-            raise Invalid(
-                f"The request body is not JSON: {error}. Publish again with a current npm client."
-            ) from error
+            raise Invalid(f"the request body is not JSON ({error}): publish again with a current npm client") from error
         if not isinstance(document, dict):
-            raise Invalid(
-                "The request body must be a JSON object: send the document that `npm publish` sends."
-            )
+            raise Invalid("the request body is not a JSON object: send the document that npm publish sends")
         return document
 
 
@@ -190,11 +186,9 @@ class _Spool:
         """Writes the base64 in `pieces` to a file of its own."""
         name = place[-1]
         if place in self.kept:
-            raise Invalid(f"The request body holds the attachment {name!r} twice. Send each tarball once.")
+            raise Invalid(f"the request body has the tarball {name!r} twice: send it once")
         if len(self.kept) == self._limits.attachments:
-            raise TooLarge(
-                f"The request body holds more than {len(self.kept):,} tarballs. Publish in smaller batches."
-            )
+            raise TooLarge(f"the request body has more than {len(self.kept):,} tarballs: publish in smaller batches")
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix="publish-", delete=False) as file:
             path = Path(file.name)
             self._files.callback(path.unlink, missing_ok=True)
@@ -206,16 +200,14 @@ class _Spool:
                     self._check_size(name, digests)
                     file.write(chunk)
             except ValueError as error:
-                raise Invalid(
-                    f"The data of the attachment {name!r} is not base64: {error}. Pack and publish again."
-                ) from error
+                raise Invalid(f"the data of the tarball {name!r} is not base64 ({error}): publish again") from error
 
     def _check_size(self, name: Step, digests: Digests) -> None:
         limit = self._limits.attachment_bytes
         if digests.size > limit:
             raise TooLarge(
-                f"The tarball {name!r} is larger than {limit:,} bytes. "
-                "Leave files out with `files` in package.json, or ask an operator to raise the limit."
+                f"the tarball {name!r} is larger than {limit:,} bytes: leave files out with `files` in "
+                "package.json, or ask an operator to raise the limit"
             )
 
 
@@ -258,9 +250,7 @@ class _Walk:
 
     def _enter(self, key: bytes | None) -> None:
         if len(self._steps) == self._depth:
-            raise Invalid(
-                f"The request body is nested deeper than {self._depth} levels. Flatten the package.json."
-            )
+            raise Invalid(f"the request body is nested deeper than {self._depth} levels: flatten the package.json")
         self._steps.append(self._children[-1] if key is None else _string(key))
         self._children[-1] += 1
         self._children.append(0)
@@ -276,7 +266,7 @@ class _Walk:
         place = tuple(self._steps[1:])
         value = self.text.next_character(at)
         if self.text.skeleton[value] != ord('"'):
-            raise Invalid(f"The data of the attachment {place[-1]!r} must be a string of base64.")
+            raise Invalid(f"the data of the tarball {place[-1]!r} is not a string: send it as base64")
         self.spool.keep(place, self.text.cut_string(value, stand_in=len(self.spool.kept)))
         return value
 
@@ -340,4 +330,4 @@ def _at(place: Place, node: Any) -> Any:
 
 
 def _cut_off() -> Invalid:
-    return Invalid("The request body ends in the middle. The connection may have been cut: publish again.")
+    return Invalid("the request body ends in the middle, as when a connection is cut: publish again")

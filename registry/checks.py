@@ -32,14 +32,19 @@ def private_scopes(**_: Any) -> Iterable[CheckMessage]:
     """Private scopes must be scopes."""
     for scope in sorted(settings.PRIVATE_SCOPES):
         if "/" in scope or len(scope) < 2:
-            yield Error(f"LARDER_PRIVATE_SCOPES names {scope!r}; write scopes, as in @acme,@tools.", id="registry.E003")
+            yield Error(
+                f"LARDER_PRIVATE_SCOPES names {scope!r}; write scopes, as in @acme,@tools.",
+                id="registry.E003",
+            )
 
 
 @register()
 def acceleration(**_: Any) -> Iterable[CheckMessage]:
     """nginx can only send what is in a folder."""
     if settings.ACCEL_PREFIX and settings.S3_BUCKET:
-        yield Error("LARDER_ACCEL_PREFIX needs blobs in a folder, but LARDER_S3_BUCKET is set.", id="registry.E004")
+        yield Error(
+            "LARDER_ACCEL_PREFIX needs blobs in a folder, but LARDER_S3_BUCKET is set.", id="registry.E004"
+        )
 
 
 @register()

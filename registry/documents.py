@@ -20,7 +20,7 @@ _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 
 # max-age=0: `npm publish && npm install` must see the new version. No must-revalidate, so that clients fall back on
-# their copy while we are down; stale-while-revalidate bounds what vlt makes of that (protocol notes, B.20).
+# their copy while we are down; stale-while-revalidate bounds what vlt makes of that.
 _CACHE_CONTROL = "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
 
 
@@ -80,7 +80,9 @@ def _join(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, 
             continue
         rewritten = judgement.rewritten.get(number)
         if rewritten:
-            versions.append((number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated))
+            versions.append(
+                (number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated)
+            )
         else:
             versions.append((number, text))
     if judgement.hidden:
@@ -89,7 +91,7 @@ def _join(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, 
 
 
 def _restrictions(hidden: Mapping[str, str]) -> dict[str, Any]:
-    """What npm 7 and later print of a version that is named only here (protocol notes, A.2)."""
+    """What npm 7 and later print of a version that is named only here."""
     return {"message": "; ".join(sorted(set(hidden.values()))), "versions": {number: {} for number in hidden}}
 
 

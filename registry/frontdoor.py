@@ -45,7 +45,9 @@ class FrontDoor:
         is_head = environ["REQUEST_METHOD"] == "HEAD"
         conditions = environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_IF_MODIFIED_SINCE")
         if negotiation.is_current(entry.etag, entry.modified, *conditions):
-            start_response("304 Not Modified", [item for item in entry.headers if item[0] != "Content-Length"])
+            start_response(
+                "304 Not Modified", [item for item in entry.headers if item[0] != "Content-Length"]
+            )
             return []
         if entry.path is None:
             start_response("200 OK", entry.headers)

@@ -11,7 +11,7 @@ from registry.models import Package
 
 
 def touch(package: Package) -> None:
-    """Raise the package's revision, in the transaction of a change that readers can see, and tell this host's processes.
+    """Raise the package's revision, in the transaction of a change that readers can see, and tell all processes.
 
     The revision is the clock in microseconds, or one more than it was when the clock stands behind it.
     """

@@ -31,7 +31,7 @@ class Fragments:
 def fragments(manifest: Mapping[str, Any], name: PackageName, version: str) -> Fragments:
     """The texts of one version. Every field stays as it came, in its order; `dist.tarball` becomes ours.
 
-    `hasInstallScript` is added when the scripts imply it: npm 7 and later rely on it (protocol notes, B.10).
+    `hasInstallScript` is added when the scripts imply it: npm 7 and later rely on it.
     Raises ValueError when a value is not JSON.
     """
     texts = {key: jsontext.encode(value) for key, value in manifest.items()}

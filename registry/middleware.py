@@ -1,6 +1,6 @@
 """Middleware that only the pages get: sessions, messages, static files.
 
-Registry routes do without: each of these would vary responses by cookie or touch their bytes (protocol notes, B.21).
+Registry routes do without: each of these would vary responses by cookie or touch their bytes.
 Forms are guarded by `csrf_protect` on their views, as the admin's are.
 """
 
@@ -15,18 +15,22 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
 _PAGES = ("/-/admin/", "/-/web/", "/-/static/")
 
 
 class OnPages:
     """Passes requests for anything but pages straight on."""
 
-    get_response: Callable[[HttpRequest], HttpResponseBase]
+    def __init__(self, get_response: Answer) -> None:
+        super().__init__(get_response)  # type: ignore[call-arg]
+        self._straight = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
         if not request.path_info.startswith(_PAGES):
-            return self.get_response(request)
+            return self._straight(request)
         answer: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
         return answer
 

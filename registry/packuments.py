@@ -40,7 +40,9 @@ def build(
         "dist-tags": jsontext.encode(dict(tags)),
     }
     members = _full(head) if flavour is Flavour.FULL else _abbreviated(head)
-    return jsontext.members((key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()).encode()
+    return jsontext.members(
+        (key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()
+    ).encode()
 
 
 def _full(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +51,11 @@ def _full(head: Mapping[str, Any]) -> dict[str, Any]:
 
 def _abbreviated(head: Mapping[str, Any]) -> dict[str, Any]:
     time = head.get("time") or {}
-    members = {"name": head.get("name"), "dist-tags": None, "versions": None, "modified": time.get("modified")}
+    members = {
+        "name": head.get("name"),
+        "dist-tags": None,
+        "versions": None,
+        "modified": time.get("modified"),
+    }
     # `time` is not in npm's abbreviated metadata; pnpm reads it there when a registry has it (resolution by time).
     return {**members, "time": time} if time else members

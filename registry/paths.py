@@ -1,7 +1,7 @@
 """The shapes of registry paths, below the public URL, after %-decoding (WSGI has decoded them already).
 
 `/a/b` is version or tag `b` of `a`, `/@a/b` is a packument, `/@a/b/c` a version, `/x/-/…` a tarball, and all under
-`/-/` is API: the rule that resolves the ambiguity (protocol notes, B.1).
+`/-/` is API: the rule that resolves the ambiguity.
 """
 
 NAME = r"(?P<name>@[^/]+/[^/]+|(?!-/)[^@/][^/]*)"

@@ -16,7 +16,6 @@ from django.utils.module_loading import import_string
 from registry.manifests import Fragments
 from registry.models import Stamp
 
-
 T = TypeVar("T")
 
 
@@ -45,7 +44,9 @@ class Blocks:
 
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """Refuse the package with the reason that the operator gave."""
-        return Judgement(refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None)
+        return Judgement(
+            refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None
+        )
 
 
 @lru_cache

@@ -56,15 +56,21 @@ def publish(submission: Submission, *, actor: Actor) -> Version:
     try:
         with transaction.atomic():
             return _record(submission, report, actor)
-    except IntegrityError as error:  # another client published the same version, or the same new name, just now
+    except (
+        IntegrityError
+    ) as error:  # another client published the same version, or the same new name, just now
         _require_new(Package.objects.filter(name=str(name)).first(), submission.number)
-        raise Forbidden(f"{name} was published by somebody else just now: look at it, and try again") from error
+        raise Forbidden(
+            f"{name} was published by somebody else just now: look at it, and try again"
+        ) from error
 
 
 def _require_free(name: PackageName) -> None:
     name.check_new()
     if upstream.elsewhere().has(name):
-        raise Forbidden(f"{name} is a package of the upstream registry: publish under a name or scope of your own")
+        raise Forbidden(
+            f"{name} is a package of the upstream registry: publish under a name or scope of your own"
+        )
 
 
 def _require_new(package: Package | None, number: str) -> None:
@@ -80,7 +86,9 @@ def _inspect(submission: Submission) -> TarballReport:
     if packed.get("name") != str(submission.name):
         raise Invalid(f'the tarball holds "{packed.get("name")}", not "{submission.name}": pack it again')
     if semver.clean(str(packed.get("version"))) != submission.number:
-        raise Invalid(f"the tarball holds version {packed.get('version')}, not {submission.number}: pack it again")
+        raise Invalid(
+            f"the tarball holds version {packed.get('version')}, not {submission.number}: pack it again"
+        )
     return report
 
 

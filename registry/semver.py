@@ -5,7 +5,8 @@ Whatever else people write (``^1.2``, ``~1``, ``1.x``, ``1 - 2``) is sugar: an o
 version, rewritten as comparators when the range is read.
 
 Text comes from strangers: lengths are bounded, and every pattern reads a character by one route only
-(possessive quantifiers), so that reading takes time linear in the text.
+(possessive quantifiers), so that reading takes time linear in the text. What npm half-reads by accident is
+refused here: a star glued to a full version (``1.2.3*``), bounds that leave JavaScript's exact numbers.
 """
 
 import re
@@ -44,16 +45,14 @@ _LOOSE_PRERELEASE = f"(?:-?({_dotted(_IDENTIFIER)}))?"
 _LOOSE_PATCH = r"(?:[0-9]++|[0-9]+(?=[0-9]\.))"
 
 _STRICT_VERSION = re.compile(rf"v?({_NUMBER})\.({_NUMBER})\.({_NUMBER}){_STRICT_PRERELEASE}(?:{_BUILD})?")
-_LOOSE_VERSION = re.compile(
-    rf"[v= ]*+({_DIGITS})\.({_DIGITS})\.({_LOOSE_PATCH}){_LOOSE_PRERELEASE}(?:{_BUILD})?"
-)
+_LOOSE_VERSION = re.compile(rf"[v= ]*+({_DIGITS})\.({_DIGITS})\.({_LOOSE_PATCH}){_LOOSE_PRERELEASE}(?:{_BUILD})?")
 
 
-class InvalidVersion(ValueError):  # noqa: N818 - reads as the sentence it is
+class InvalidVersion(ValueError):
     """The text is no version that npm would accept."""
 
 
-class InvalidRange(ValueError):  # noqa: N818 - as above
+class InvalidRange(ValueError):
     """The text is no range that npm would accept."""
 
 
@@ -319,9 +318,7 @@ def is_range(text: str) -> bool:
     return True
 
 
-def max_satisfying(
-    versions: Iterable[str], range_text: str, *, include_prerelease: bool = False
-) -> str | None:
+def max_satisfying(versions: Iterable[str], range_text: str, *, include_prerelease: bool = False) -> str | None:
     """Give the highest of the versions that is in the range; None when there is none, or no such range."""
     try:
         wanted = Range.parse(range_text)

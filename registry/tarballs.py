@@ -24,20 +24,13 @@ EXTENSION_BYTES = 1024 * 1024  # pax headers can carry extended attributes
 
 _FILES = (b"0", b"\0", b"7")
 _FOLDER = b"5"
-_PAX, _PAX_FOR_ALL, _LONG_PATH, _LONG_LINK = b"x", b"g", b"L", b"K"
-_EXTENSIONS = (_PAX, _PAX_FOR_ALL, _LONG_PATH, _LONG_LINK)
-_REFUSED = {
-    b"1": "a hard link",
-    b"2": "a symbolic link",
-    b"3": "a character device",
-    b"4": "a block device",
-    b"6": "a pipe",
-    b"S": "a sparse file",
-}
-_USTAR = b"ustar\x0000"
+_PAX, _PAX_FOR_ALL, _LONG_PATH = b"x", b"g", b"L"
+_EXTENSIONS = (_PAX, _PAX_FOR_ALL, _LONG_PATH)
+_REFUSED = {b"1": "a link", b"2": "a link", b"K": "a link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 _PAX_LENGTH = re.compile(rb"([1-9][0-9]{0,6}) ")
-_PAX_LINE = re.compile(rb"^[0-9]+ (?:path|size)=", re.MULTILINE)
+_PAX_KEYS = (b"path", b"linkpath", b"size")
+_PAX_LINE = re.compile(rb"^.{2,8}(?:path|size)=", re.MULTILINE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -45,8 +38,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 class TarballLimits:
     """What one tarball may unfold to.
 
-    Deflate makes zeros 1,000 times smaller and source code 4 times. After a start that anybody may have (empty
-    images, test data) 200 times is no package.
+    Deflate makes zeros 1,000 times smaller and source code 4 times. After a start that anybody may have
+    (empty images, test data) 200 times is no package.
     """
 
     unpacked_bytes: int = 2 * 1024 * 1024 * 1024
@@ -58,7 +51,7 @@ class TarballLimits:
 
 @dataclass(frozen=True, slots=True)
 class TarballReport:
-    """What publishing needs to know. `entries` are the files, as in npm's `fileCount`; folders do not count."""
+    """What publishing needs to know. `entries` are the files, as in `fileCount`: folders do not count."""
 
     package_json: dict[str, Any]
     readme: str | None
@@ -71,15 +64,14 @@ def inspect(file: BinaryIO, limits: TarballLimits) -> TarballReport:
     """Reads all of `file`. Raises Invalid or TooLarge, with a sentence that names the entry to blame."""
     archive = _Archive(file, limits)
     contents = _Contents()
-    for entry in _entries(archive, limits):
-        if entry.is_file:
-            contents.add(entry, archive)
+    for file_inside in _files(archive, limits):
+        contents.add(file_inside, archive)
     archive.finish()
     return contents.report()
 
 
 class _Archive:
-    """The bytes of the tar inside the gzip. It checks both to their ends, and stops a bomb while it is small."""
+    """The tar inside the gzip: both are checked to their ends, and a bomb is stopped while it is small."""
 
     def __init__(self, file: BinaryIO, limits: TarballLimits) -> None:
         self.position = 0
@@ -145,9 +137,7 @@ class _Archive:
         limits = self._limits
         self._size += len(inflated)
         if self._size > limits.unpacked_bytes:
-            raise TooLarge(
-                f"the tarball unpacks to more than {limits.unpacked_bytes:,} bytes: leave files out of it"
-            )
+            raise TooLarge(f"the tarball unpacks to more than {limits.unpacked_bytes:,} bytes: leave files out of it")
         if self._size > limits.ratio_free_bytes and self._size > limits.ratio * self._compressed_size:
             raise Invalid(
                 f"the tarball unpacks to more than {limits.ratio} times its size, as only bombs do: "
@@ -171,31 +161,23 @@ class _Header:
         # Some writers keep times in the last bytes of the prefix, and then a NUL before them.
         prefix = _text(block[345:500] if block[475] else block[345:475])
         if prefix:
-            if block[257:265] != _USTAR:
+            if block[257:265] != b"ustar\x0000":
                 _refuse_ambiguous(path)
             path = prefix + b"/" + path
+        if any(block[157:257]) and kind in (*_FILES, _FOLDER, _LONG_PATH):
+            _refuse_ambiguous(path)  # node-tar skips what is no link and points somewhere, and not its content
         # Folders have no content, whatever some writers put here.
         return cls(path, kind, 0 if kind == _FOLDER else _number(block[124:136]))
 
-    @property
-    def padded_size(self) -> int:
-        return -(-self.size // BLOCK) * BLOCK
-
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _File:
     path: str
-    is_file: bool
     size: int
 
-    @property
-    def inner_path(self) -> str:
-        """Where npm unpacks it to: the first folder is left out, whatever it is called."""
-        return self.path.partition("/")[2]
 
-
-def _entries(archive: _Archive, limits: TarballLimits) -> Iterator[_Entry]:
-    """Each file and folder; between two of them the caller may take the content from the archive."""
+def _files(archive: _Archive, limits: TarballLimits) -> Iterator[_File]:
+    """Each file; before asking for the next one the caller may take its content from the archive."""
     headers = 0
     extended: dict[bytes, bytes] = {}
     while any(block := archive.block()):
@@ -203,30 +185,31 @@ def _entries(archive: _Archive, limits: TarballLimits) -> Iterator[_Entry]:
         if headers > limits.entries:
             raise TooLarge(f"the tarball has more than {limits.entries:,} entries: leave files out of it")
         header = _Header.parse(block)
-        end = archive.position + header.padded_size
+        end = archive.position + header.size + -header.size % BLOCK
         if header.kind in _EXTENSIONS:
-            fields = _extension(header, archive)
-            if fields.keys() & extended.keys():
+            if extended:  # node-tar would take them for this header's own
                 _refuse_ambiguous(header.path)
-            extended |= fields
+            extended = _extension(header, archive)
         else:
-            yield _entry(header, extended, limits)
+            path = _checked_path(extended.get(b"path", header.path), limits)
+            if extended.get(b"size", b"%d" % header.size) != b"%d" % header.size:
+                _refuse_ambiguous(header.path)
+            if _is_file(header, path):
+                yield _File(path, header.size)
             extended = {}
         archive.skip_to(end)
     if extended:
         _refuse_cut_off()
 
 
-def _entry(header: _Header, extended: dict[bytes, bytes], limits: TarballLimits) -> _Entry:
-    path = _checked_path(extended.get(b"path", header.path), limits)
-    if header.kind in _REFUSED:
-        raise Invalid(f"{path!r} in the tarball is {_REFUSED[header.kind]}: put the file itself there")
-    is_file = header.kind in _FILES and not path.endswith("/")
-    if not is_file and header.kind != _FOLDER and (header.kind not in _FILES or header.size):
-        raise Invalid(f"{path!r} in the tarball is neither a file nor a folder: leave it out")
-    if extended.get(b"size", b"%d" % header.size) != b"%d" % header.size:
-        _refuse_ambiguous(header.path)
-    return _Entry(path, is_file, header.size)
+def _is_file(header: _Header, path: str) -> bool:
+    """Whether it is a file and not a folder; whatever is neither is refused."""
+    if header.kind == _FOLDER or (header.kind in _FILES and path.endswith("/") and not header.size):
+        return False
+    if header.kind not in _FILES or path.endswith("/"):
+        what = _REFUSED.get(header.kind, "neither a file nor a folder")
+        raise Invalid(f"{path!r} in the tarball is {what}: npm unpacks plain files only, leave it out")
+    return True
 
 
 def _extension(header: _Header, archive: _Archive) -> dict[bytes, bytes]:
@@ -236,8 +219,6 @@ def _extension(header: _Header, archive: _Archive) -> dict[bytes, bytes]:
     content = archive.take(header.size)
     if header.kind == _LONG_PATH:
         return {b"path": _text(content)}
-    if header.kind == _LONG_LINK:
-        return {}
     fields = _pax(content)
     if fields and header.kind == _PAX_FOR_ALL:
         raise Invalid("the tarball has one path or size for all its entries: pack it again with npm pack")
@@ -245,23 +226,24 @@ def _extension(header: _Header, archive: _Archive) -> dict[bytes, bytes]:
 
 
 def _pax(content: bytes) -> dict[bytes, bytes]:
-    """The records of a pax header that matter here: `path` and `size`.
+    """The records of a pax header that matter here.
 
-    A record is as long as it says and may contain line ends; node-tar looks at lines. So both must see the same.
+    A record is as long as it says and may contain line ends. node-tar looks at lines, and takes any character for
+    the space behind the length. Both ways must see the same.
     """
     records: list[tuple[bytes, bytes]] = []
     at = 0
     while at < len(content):
         length = _PAX_LENGTH.match(content, at)
-        end = at + int(length[1]) if length else 0
-        key, equals, value = content[length.end() if length else 0 : end].partition(b"=")
+        end = at + int(length[1]) if length else at
+        key, equals, value = content[at:end].partition(b" ")[2].partition(b"=")
         if not equals or not value.endswith(b"\n") or end > len(content):
             raise Invalid("the tarball has a damaged extended header: pack it again")
         records.append((key, value[:-1]))
         at = end
     if any(key.startswith(b"GNU.sparse.") for key, _ in records):
         raise Invalid("the tarball has a sparse file: pack it again with npm pack")
-    told = [(key, value) for key, value in records if key in (b"path", b"size")]
+    told = [(key, value) for key, value in records if key in _PAX_KEYS]
     if len(_PAX_LINE.findall(content)) != len(told) or len(dict(told)) != len(told):
         _refuse_ambiguous(content[:100])
     return dict(told)
@@ -269,9 +251,12 @@ def _pax(content: bytes) -> dict[bytes, bytes]:
 
 def _checked_path(path: bytes, limits: TarballLimits) -> str:
     """The path, when every reader on every system unpacks it to one place below the package's folder."""
-    text = path.decode(errors="replace")
     if len(path) > limits.path_bytes:
-        raise Invalid(f"the path {text[:80]!r}... in the tarball is longer than {limits.path_bytes:,} bytes")
+        raise Invalid(f"the path {path[:80]!r}... in the tarball is longer than {limits.path_bytes:,} bytes")
+    try:
+        text = path.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the path {path!r} in the tarball is not UTF-8: rename it") from error
     first, *inner = text.removesuffix("/").split("/")
     if first in ("", "..") or not {"", ".", ".."}.isdisjoint(inner):
         raise Invalid(f"{text!r} in the tarball may lead out of the package: use plain relative paths")
@@ -281,7 +266,7 @@ def _checked_path(path: bytes, limits: TarballLimits) -> str:
 
 
 def _text(field: bytes) -> bytes:
-    """A field up to its NUL. Nothing may follow, because node-tar looks at what comes after a line end there."""
+    """A field up to its NUL. Nothing may follow: node-tar would look at it after a line end."""
     text, _, rest = field.partition(b"\0")
     if rest.strip(b"\0"):
         _refuse_ambiguous(text)
@@ -300,34 +285,34 @@ class _Contents:
 
     def __init__(self) -> None:
         self._package_json: bytes | None = None
-        self._readme: tuple[int, bytes] | None = None
+        self._readme: tuple[bool, bytes] | None = None
         self._has_binding_gyp = False
         self._entries = 0
         self._unpacked_size = 0
 
-    def add(self, entry: _Entry, archive: _Archive) -> None:
+    def add(self, file: _File, archive: _Archive) -> None:
         """Counts a file in, and reads it if it is one of them."""
         self._entries += 1
-        self._unpacked_size += entry.size
-        # macOS and Windows know no case, and Windows no dots and spaces at the end.
-        name = entry.inner_path.casefold().rstrip(". ")
+        self._unpacked_size += file.size
+        inner = file.path.partition("/")[2]  # npm leaves the first folder out, whatever it is called
+        name = inner.casefold().rstrip(". ")  # what Windows and macOS take for the same name
         if name == "package.json":
-            self._add_package_json(entry, archive)
+            self._add_package_json(file, inner, archive)
         elif name == "binding.gyp":
             self._has_binding_gyp = True
-        elif name.startswith("readme") and "/" not in name and entry.size <= README_BYTES:
-            rank = _readme_rank(name)
-            if self._readme is None or rank < self._readme[0]:
-                self._readme = rank, archive.take(entry.size)
+        elif name.partition(".")[0] == "readme" and "/" not in name and file.size <= README_BYTES:
+            is_other = name not in ("readme.md", "readme.markdown")  # npm prefers these, and then takes any
+            if self._readme is None or is_other < self._readme[0]:
+                self._readme = is_other, archive.take(file.size)
 
-    def _add_package_json(self, entry: _Entry, archive: _Archive) -> None:
+    def _add_package_json(self, file: _File, inner: str, archive: _Archive) -> None:
         if self._package_json is not None:
-            raise Invalid(f"{entry.path!r} is the second package.json of the tarball: npm would mix them up")
-        if entry.inner_path != "package.json":
-            raise Invalid(f"{entry.path!r} in the tarball must be spelled package.json")
-        if entry.size > PACKAGE_JSON_BYTES:
-            raise TooLarge(f"{entry.path!r} in the tarball is larger than {PACKAGE_JSON_BYTES:,} bytes")
-        self._package_json = archive.take(entry.size)
+            raise Invalid(f"{file.path!r} is the second package.json of the tarball: leave one of them out")
+        if inner != "package.json":
+            raise Invalid(f"{file.path!r} in the tarball must be spelled package.json: rename it")
+        if file.size > PACKAGE_JSON_BYTES:
+            raise TooLarge(f"{file.path!r} in the tarball is larger than {PACKAGE_JSON_BYTES:,} bytes")
+        self._package_json = archive.take(file.size)
 
     def report(self) -> TarballReport:
         """What was found."""
@@ -340,3 +325,24 @@ class _Contents:
             entries=self._entries,
             unpacked_size=self._unpacked_size,
         )
+
+
+def _parsed(package_json: bytes | None) -> dict[str, Any]:
+    if package_json is None:
+        raise Invalid("the tarball has no package.json in its first folder: pack it with npm pack")
+    try:
+        parsed = jsontext.decode(package_json.decode("utf-8-sig"))
+    except ValueError as error:
+        raise Invalid(f"the package.json in the tarball is not JSON ({error}): correct it") from error
+    if not isinstance(parsed, dict):
+        raise Invalid("the package.json in the tarball is not a JSON object: correct it")
+    return parsed
+
+
+def _refuse_ambiguous(path: bytes) -> NoReturn:
+    text = path[:100].decode(errors="replace")
+    raise Invalid(f"{text!r} in the tarball has a header that can be read in two ways: pack it with npm pack")
+
+
+def _refuse_cut_off() -> NoReturn:
+    raise Invalid("the tarball ends in the middle: pack it again, and publish again")

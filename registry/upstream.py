@@ -50,7 +50,7 @@ class OnMiss(Protocol):
 class Nowhere:
     """There is no elsewhere."""
 
-    def refresh(self, name: PackageName, *, wanting: str | None = None) -> float | None:  # noqa: ARG002
+    def refresh(self, name: PackageName, *, wanting: str | None = None) -> float | None:
         """What is here is all there is."""
         return None
 
@@ -58,7 +58,7 @@ class Nowhere:
         """No tarball comes from nowhere."""
         raise NotFound(f"the tarball of {version.number} is not here")
 
-    def has(self, name: PackageName) -> bool:  # noqa: ARG002
+    def has(self, name: PackageName) -> bool:
         """Nobody else publishes."""
         return False
 
@@ -67,5 +67,5 @@ class Nowhere:
 def elsewhere() -> OnMiss:
     """The configured implementation."""
     path = settings.REGISTRY["ON_MISS"]
-    socket: OnMiss = import_string(path)() if path else Nowhere()
+    socket: OnMiss = import_string(str(path))() if path else Nowhere()
     return socket

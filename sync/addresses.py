@@ -1,18 +1,32 @@
-"""Which addresses an upstream may send us to: the guard against requests into networks that are not its own.
+"""The guard around connections to upstreams: where they may lead, and how long they may last.
 
 A document of an upstream names the URLs of its tarballs, and any answer may be a redirect; both may come from
 a stranger. So public addresses are always allowed, and others only when the upstream itself lives on such a
 one: a registry on loopback may point at loopback, one in the office at the office.
 
-The caller connects to the addresses that `permitted` returns and to nothing else. So a name is resolved once,
-for the check and the connection together: a name server that changes its answer in between is not asked again.
+Connections are made to the addresses that `permitted` returns and to nothing else. So a name is resolved once
+for the check and the connection, and a name server that changes its answer in between is not asked again.
 """
 
+import http.client
+import io
 import ipaddress
 import socket
-from collections.abc import Iterable
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+from urllib.parse import unquote
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.util import make_headers, parse_url
+from urllib3.util.connection import create_connection
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -51,18 +65,6 @@ _RANGES = {
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One address that a name resolved to, in the form that `socket.connect` takes."""
-
-    family: socket.AddressFamily
-    sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-
-    @property
-    def address_class(self) -> AddressClass:
-        return classify(ipaddress.ip_address(self.sockaddr[0]))
-
-
 def classify(address: IPAddress) -> AddressClass:
     """Tell who can be reached at an address; IPv6 that wraps an IPv4 address is judged by that."""
     address = _embedded(address) or address
@@ -74,32 +76,32 @@ def classify(address: IPAddress) -> AddressClass:
     return AddressClass.PRIVATE
 
 
-def resolve(host: str, port: int) -> list[Endpoint]:
+def resolve(host: str) -> list[IPAddress]:
     """Ask the resolver for the addresses of `host`, in its order. Raises `socket.gaierror`."""
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    return [Endpoint(family, sockaddr) for family, _type, _protocol, _name, sockaddr in found]
+    found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found]
 
 
-def permitted(host: str, port: int, *, home: str) -> list[Endpoint]:
+def permitted(host: str, *, home: str) -> list[IPAddress]:
     """Resolve `host` and keep the addresses that the upstream whose own host is `home` may send us to."""
-    endpoints = resolve(host, port)
+    found = resolve(host)
     allowed = {AddressClass.PUBLIC}
-    if any(endpoint.address_class not in NEVER | allowed for endpoint in endpoints):
-        allowed = reach(endpoints if host == home else resolve(home, port))
-    return [endpoint for endpoint in endpoints if endpoint.address_class in allowed]
+    if any(classify(address) not in NEVER | allowed for address in found):
+        allowed = reach(found if host == home else resolve(home))
+    return [address for address in found if classify(address) in allowed]
 
 
-def reach(home: Iterable[Endpoint]) -> set[AddressClass]:
+def reach(home: Iterable[IPAddress]) -> set[AddressClass]:
     """The classes of address that an upstream living at `home` may point at.
 
     Only public ones as soon as one of its own is: who adds a private address to a public name gains nothing.
     """
-    own = {endpoint.address_class for endpoint in home} - NEVER
+    own = {classify(address) for address in home} - NEVER
     return {AddressClass.PUBLIC} if AddressClass.PUBLIC in own else own | {AddressClass.PUBLIC}
 
 
 def may_ask_proxy_for(host: str, *, home: str) -> bool:
-    """Whether a proxy may be asked for `host`. It resolves names in our place, so only addresses are judged."""
+    """Whether a proxy may be asked for `host`; names pass, because resolving them is up to the proxy."""
     address, own = literal(host), literal(home)
     if address is None:
         return True
@@ -132,3 +134,122 @@ def _embedded(address: IPAddress) -> ipaddress.IPv4Address | None:
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
+
+
+class NotPermitted(Exception):
+    """A name leads to addresses that the upstream may not send us to, and to no others."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer, as the connection that carries them has to know it."""
+
+    home: str
+    read_timeout: float
+    deadline: float
+    wants_fresh: bool = False
+    has_connected: bool = False
+    has_heard: bool = False
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Be the exchange that the connections of this thread serve."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def within(self, seconds: float) -> float:
+        """That many seconds, or what is left until the deadline. Raises `TimeoutError` when nothing is."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time for the whole answer is over")
+        return min(seconds, left)
+
+
+# urllib3 creates connections and responses itself, and passes nothing on to them but its own settings.
+_current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+class _PacedReader(io.RawIOBase):
+    """Reads from a socket no longer than the exchange may last, however little comes at a time."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._exchange = _current.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._exchange.within(self._exchange.read_timeout))
+        count = self._raw.readinto(buffer)
+        self._exchange.has_heard |= bool(count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_PacedReader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    """Connects to permitted addresses only; TLS, SNI and Host go by the name as ever."""
+
+    response_class = _PacedResponse
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and not _current.get().wants_fresh
+
+    def _new_conn(self) -> socket.socket:
+        exchange = _current.get()
+        exchange.has_connected = True
+        if self.proxy is not None:
+            return super()._new_conn()
+        try:
+            found = permitted(self._dns_host, home=exchange.home)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, error) from error
+        if not found:
+            raise NotPermitted
+        for address in found:
+            try:
+                wait = exchange.within(self.timeout)
+                return create_connection((str(address), self.port), wait, None, self.socket_options)
+            except OSError as error:
+                failure = error
+        raise NewConnectionError(self, str(failure)) from failure
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+def guarded_pools(tls: ssl.SSLContext, *, proxy: str | None = None) -> PoolManager:
+    """Pools of guarded connections, or of connections to a proxy. Use them while an exchange is going on."""
+    options: dict[str, Any] = {"maxsize": 64, "ssl_context": tls}
+    if proxy is None:
+        pools = PoolManager(**options)
+    else:
+        url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        credentials = make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else None
+        options |= {"proxy_headers": credentials, "proxy_ssl_context": tls}
+        pools = ProxyManager(url._replace(auth=None).url, **options)
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    return pools

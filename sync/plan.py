@@ -18,7 +18,11 @@ class Plan:
     doubted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"{len(self.added)} to add", f"{len(self.edited)} to change", f"{len(self.removed)} to remove"]
+        parts = [
+            f"{len(self.added)} to add",
+            f"{len(self.edited)} to change",
+            f"{len(self.removed)} to remove",
+        ]
         return ", ".join([*parts, f"{len(self.doubted)} doubtful removals kept"] if self.doubted else parts)
 
 

@@ -68,7 +68,7 @@ class PullThrough:
         self._wait(name, upstream, is_here=False, asked_at=time.time())
         return apply.is_here(name)
 
-    def _wait(self, name: PackageName, upstream: Upstream, is_here: bool, asked_at: float) -> float:  # noqa: FBT001
+    def _wait(self, name: PackageName, upstream: Upstream, is_here: bool, asked_at: float) -> float:
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
         future: Future[Outcome | None] = _threads.submit(_fetch, name, upstream, asked_at)
         try:
@@ -85,7 +85,12 @@ class PullThrough:
         return fetching.current_until(fresh) if fresh else asked_at
 
     def _stale(
-        self, name: PackageName, upstream: Upstream, is_here: bool, why: str, retry_after: float | None = None  # noqa: FBT001
+        self,
+        name: PackageName,
+        upstream: Upstream,
+        is_here: bool,
+        why: str,
+        retry_after: float | None = None,
     ) -> float:
         if is_here:
             logger.warning("%s is served as it is here: %s", name, why)

@@ -40,7 +40,7 @@ def ask(
                 continue
         raised = SyncTask.objects.live().filter(pk=task.pk).update(
             priority=Least(F("priority"), Value(priority)),
-            again=Case(When(state=SyncTask.State.RUNNING, then=Value(True)), default=F("again")),  # noqa: FBT003
+            again=Case(When(state=SyncTask.State.RUNNING, then=Value(True)), default=F("again")),
             due_at=Case(When(priority__gt=priority, then=Value(timezone.now())), default=F("due_at")),
             **{wish: True for wish, wanted in wishes.items() if wanted},
         )  # fmt: skip
@@ -91,9 +91,7 @@ def put_off(task: SyncTask, error: str, *, retry_after: float | None = None) -> 
 
 def refuse(task: SyncTask, reason: str) -> None:
     """It must not be done, unless a human decides otherwise."""
-    _mine(task).update(
-        state=SyncTask.State.REFUSED, error=reason, finished_at=timezone.now(), leased_until=None
-    )
+    _mine(task).update(state=SyncTask.State.REFUSED, error=reason, finished_at=timezone.now(), leased_until=None)
 
 
 def worker() -> str:
@@ -105,3 +103,8 @@ def _mine(task: SyncTask) -> SyncTaskQuerySet:
     return SyncTask.objects.filter(
         Q(pk=task.pk), state=SyncTask.State.RUNNING, leased_by=worker(), attempts=task.attempts
     )
+
+
+def hurry(task: SyncTask) -> None:
+    """Make a waiting task due now, whatever its back-off."""
+    SyncTask.objects.filter(pk=task.pk, state=SyncTask.State.WAITING).update(due_at=timezone.now())

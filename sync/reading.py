@@ -53,7 +53,7 @@ def _is_object(text: msgspec.Raw | None) -> bool:
 
 
 def _complete_time(head: dict[str, Any]) -> None:
-    """`time.modified` is what pnpm and Renovate go by; where an upstream leaves it out, it is the latest of the rest."""
+    """`time.modified` is what pnpm and Renovate go by; where it is left out, it is the latest of the rest."""
     time = head.get("time")
     if isinstance(time, dict) and "modified" not in time:
         moments = [moment for moment in time.values() if isinstance(moment, str)]

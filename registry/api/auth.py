@@ -37,8 +37,7 @@ def actor_of(request: Request) -> Actor:
     user: Any = request.user
     if not isinstance(user, User):
         return Actor.anonymous().as_of(context.current())
-    token = request.auth if isinstance(request.auth, Token) else None
-    return Actor.user(user.username, user_id=user.pk, token_id=token.pk if token else None).as_of(context.current())
+    return Actor.user(user.username, user_id=user.pk).as_of(context.current())
 
 
 def writer_of(request: Request) -> Actor:

@@ -42,9 +42,7 @@ class AnyJSONParser(BaseParser):
 
     media_type = "*/*"
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """The decoded body; None when it is empty. Raises `Invalid` or `TooLarge`."""
         text = stream.read(_SMALL_BODY + 1)
         if len(text) > _SMALL_BODY:

@@ -1,7 +1,7 @@
 """Errors as clients read them: the only map from our errors to HTTP.
 
 The sentence goes into the JSON `error`, which npm and yarn 1 show, and, where something is withheld, into the reason
-phrase too, which is all that pnpm and yarn berry show (protocol notes, A.10).
+phrase too, which is all that pnpm and yarn berry show.
 """
 
 import logging

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from typing import IO
 
 from django.conf import settings
-from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -73,13 +79,13 @@ class TarballView(APIView):
         return _unless_current(request, found) or _send(request, found)
 
 
-def _fresh(entry: Ready) -> HttpResponse:
+def _fresh(entry: Ready) -> HttpResponseBase:
     response = _with_headers(HttpResponse(entry.body), entry)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _unless_current(request: Request, entry: Ready) -> HttpResponse | None:
+def _unless_current(request: Request, entry: Ready) -> HttpResponseBase | None:
     conditions = request.META.get("HTTP_IF_NONE_MATCH"), request.META.get("HTTP_IF_MODIFIED_SINCE")
     if not negotiation.is_current(entry.etag, entry.modified, *conditions):
         return None

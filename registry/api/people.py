@@ -41,7 +41,7 @@ class UserView(APIView):
         return Response({"_id": f"org.couchdb.user:{username}", "name": username, "email": user.email})
 
     def put(self, request: Request, username: str, rev: str | None = None) -> Response:
-        """PUT: a token for the right password. Never 409, which sends old clients on a detour (protocol notes, A.6)."""
+        """PUT: a token for the right password. Never 409, which sends old clients on a detour."""
         body = request.data if isinstance(request.data, dict) else {}
         name, password = body.get("name", username), body.get("password")
         if name != username or not isinstance(password, str):

@@ -58,7 +58,9 @@ class SyncTask(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="one_live_task_per_package", fields=["name"], condition=Q(state__in=["waiting", "running"])
+                name="one_live_task_per_package",
+                fields=["name"],
+                condition=Q(state__in=["waiting", "running"]),
             )
         ]
         indexes = [models.Index(fields=["state", "due_at"], name="sync_task_due")]

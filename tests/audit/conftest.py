@@ -23,7 +23,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_journal(monkeypatch: pytest.MonkeyPatch, settings) -> None:
+    settings.AUDIT = {}  # no commit of a test wakes a real worker
     monkeypatch.setattr(kinds, "_defined", {})
     monkeypatch.setattr(subscribers, "_registered", [])
     monkeypatch.setattr(wake, "_nudges", wake.Throttle(seconds=0))

@@ -11,7 +11,7 @@ from audit import chain, leases, sequencer
 from audit.actors import Actor
 from audit.drain import drain, drain_all
 from audit.journal import record
-from audit.leases import LeaseLostError
+from audit.leases import LeaseLost
 from audit.models import SEQUENCER, Cursor, Event
 from audit.sequencer import sequence
 
@@ -54,7 +54,7 @@ def test_a_sequencer_that_lost_its_lease_writes_nothing(happen):
     happen("a")
     with leases.hold(sequencer._cursor()) as lease:
         Cursor.objects.filter(name=SEQUENCER).update(leased_by="another")
-        with pytest.raises(LeaseLostError):
+        with pytest.raises(LeaseLost):
             sequencer._number(lease, 10)
     assert in_order() == []
     assert Cursor.objects.head() == 0
@@ -69,7 +69,7 @@ def test_rows_numbered_under_its_hands_make_a_sequencer_write_nothing(happen, mo
         Event.objects.filter(pk=b.pk).update(serial=77)
 
     monkeypatch.setattr(sequencer, "_link", link_and_interfere)
-    with pytest.raises(sequencer.SequenceBrokenError):
+    with pytest.raises(sequencer.SequenceBroken):
         sequence()
     assert in_order() == []
     assert Cursor.objects.head() == 0

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit import leases
-from audit.leases import LeaseLostError
+from audit.leases import LeaseLost
 from audit.models import Cursor
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def test_the_lease_of_the_dead_is_taken_again():
             assert heir is not None
             assert heir.is_inherited
             heir.advance(9)
-            with pytest.raises(LeaseLostError):
+            with pytest.raises(LeaseLost):
                 slow.advance(7)
         assert read().serial == 9
 

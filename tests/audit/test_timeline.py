@@ -34,9 +34,7 @@ def test_the_timeline_cannot_be_changed(admin_client, happen):
     assert "package:left-pad" in page(admin_client, "event_change", event.pk)
     for name, args in [("event_add", ()), ("event_delete", (event.pk,))]:
         assert admin_client.post(reverse(f"admin:audit_{name}", args=args)).status_code == 403
-    changed = admin_client.post(
-        reverse("admin:audit_event_change", args=(event.pk,)), {"subject": "package:x"}
-    )
+    changed = admin_client.post(reverse("admin:audit_event_change", args=(event.pk,)), {"subject": "package:x"})
     assert changed.status_code == 403
     assert Event.objects.get().subject == "package:left-pad"
 
@@ -70,9 +68,7 @@ def test_a_parked_delivery_can_be_tried_again(admin_client, happen, subscribed, 
     assert retry_parked() == 1
 
 
-def test_who_may_only_look_cannot_have_them_tried_again(
-    client, django_user_model, happen, subscribed, listener
-):
+def test_who_may_only_look_cannot_have_them_tried_again(client, django_user_model, happen, subscribed, listener):
     from django.contrib.auth.models import Permission
 
     viewer = django_user_model.objects.create_user("viewer", password="x", is_staff=True)

@@ -19,15 +19,13 @@ def test_sound_wiring_is_not_complained_of(settings):
     assert complaints() == []
 
 
-def test_two_subscribers_of_one_name(settings):
-    settings.AUDIT = {}
+def test_two_subscribers_of_one_name():
     subscribers.register(LISTENER)
     subscribers.register(LISTENER)
     assert complaints() == ["audit.E001"]
 
 
-def test_a_pattern_that_no_kind_matches(settings):
-    settings.AUDIT = {}
+def test_a_pattern_that_no_kind_matches():
     subscribers.register(Subscriber("test.deaf", ("package.*", "pakcage.*"), print))
     assert complaints() == ["audit.E002"]
 

@@ -1,4 +1,4 @@
-"""Running one command of a client to its end, alone or in conversation, and never for longer than PATIENCE."""
+"""Running one command of a client to its end, silently or in conversation, within PATIENCE."""
 
 import os
 import signal
@@ -55,9 +55,15 @@ def converse(
 def _process(
     command: Sequence[str], cwd: Path, environment: Mapping[str, str], *, stdin: int, stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command in a session of its own, which is ended as a whole when time is up or the block fails."""
+    """Start a command in a session of its own, which ends as a whole when time is up or the block fails."""
     process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
     )
     clock = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
     clock.start()

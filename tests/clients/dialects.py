@@ -1,7 +1,7 @@
-"""How each family of clients is told the same things: where the registry is, install, install frozen, publish.
+"""How each family of clients is told the same things: where the registry is, install, publish, log in.
 
-A dialect is data and pure functions. It says which files belong in a home folder and which words go on the command
-line; `toolbox` writes the files and runs the command.
+A dialect is data and pure functions. It says which files belong in a home folder and which words go on the
+command line; `toolbox` writes the files and runs the command.
 """
 
 import json
@@ -23,6 +23,10 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)  # in the client's own words
 
 
+def _in_node_modules(app: Path) -> Iterator[tuple[str, Path]]:
+    return trees.in_node_modules(app / "node_modules")
+
+
 @dataclass(frozen=True)
 class Dialect:
     """The words and files of one family of clients."""
@@ -34,7 +38,7 @@ class Dialect:
     publish: Callable[[Path], tuple[str, ...]]
     lockfile: str
     integrities: Callable[[str], dict[str, str]]
-    installed: Callable[[Path], Iterator[tuple[str, Path]]] = lambda app: trees.in_node_modules(app / "node_modules")
+    installed: Callable[[Path], Iterator[tuple[str, Path]]] = _in_node_modules
     environment: Callable[[Setup], dict[str, str]] = lambda _: {}
     login: tuple[str, ...] = ()  # none where it needs a terminal
     publishes_from_inside: bool = False
@@ -47,13 +51,13 @@ def _npmrc(setup: Setup) -> dict[str, str]:
         lines[f"//{address.netloc}{address.path.rstrip('/')}/:_authToken"] = setup.token
     lines |= {"audit": "false", "fund": "false", "update-notifier": "false"}
     if setup.scripts:
-        lines["dangerously-allow-all-scripts"] = "true"  # npm 12 runs none unasked; the others do not know the word
+        lines["dangerously-allow-all-scripts"] = "true"  # npm 12 runs none unasked; older ones pass it over
     lines |= setup.settings
     return {".npmrc": "".join(f"{key}={value}\n" for key, value in lines.items())}
 
 
 def _pnpm_environment(setup: Setup) -> dict[str, str]:
-    """Give pnpm its settings as variables: from 11 on it reads nothing but registries and tokens from .npmrc."""
+    """Give pnpm its settings as variables: from 11 on it reads only registries and tokens in .npmrc."""
     settings = {
         "minimum-release-age": "0",  # a day by default since 11, and what a test publishes is seconds old
         "dangerously-allow-all-builds": str(setup.scripts).lower(),
@@ -120,7 +124,7 @@ YARN_1 = Dialect(
     publish=lambda folder: ("publish", str(folder), "--non-interactive", "--no-git-tag-version"),
     lockfile="yarn.lock",
     integrities=trees.yarn_lock,
-    environment=lambda _: {"FAKEROOTKEY": "1"},  # a real root's cache would be in /usr/local/share, not in HOME
+    environment=lambda _: {"FAKEROOTKEY": "1"},  # a real root's cache is in /usr/local/share, not in HOME
 )
 YARN_BERRY = Dialect(
     files=_yarnrc_yml,

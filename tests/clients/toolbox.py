@@ -1,25 +1,24 @@
 """Real npm clients at pinned versions, each run from a home folder of its own.
 
-    project = toolbox.client("npm-11").project(tmp_path, registry.url, {"dependencies": {"left-pad": "^1.0.0"}})
+    app = {"dependencies": {"left-pad": "^1.0.0"}}
+    project = toolbox.client("npm-11").project(tmp_path, registry.url, app)
     assert project.install().returncode == 0
     assert project.tree() == {"left-pad": ("left-pad", "1.3.0")}
 
-The clients come from the npm registry through the machine's own npm, in whatever way that is configured. They are kept
-in `LARDER_TEST_CLIENTS` (default `var/clients`), one folder for each package and version, so that a second run fetches
-nothing. All of them run on one pinned Node, which is such a package too.
+The clients come from the npm registry through the machine's own npm, in whatever way that is configured. They
+are kept in `LARDER_TEST_CLIENTS` (default `var/clients`), one folder for each package and version, so that a
+second run fetches nothing. All of them run on one pinned Node, which is such a package too.
 
 Nothing of the machine reaches a client but its certificate authorities: environment, home, cache, store and
-configuration are new for each project. Where the registry is on loopback every other address is out of reach.
+configuration are new for each project. With a registry on loopback every other address is out of reach.
 """
 
 import fcntl
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Mapping
@@ -30,75 +29,18 @@ from urllib.parse import urlsplit
 
 from tests.clients import commands, trees
 from tests.clients.commands import Completed
-from tests.clients.dialects import BUN, NPM, PNPM, YARN_1, YARN_BERRY, Dialect, Setup
+from tests.clients.dialects import YARN_BERRY, Dialect, Setup
+from tests.clients.releases import CLIENTS, NODE, NPM_ON_PATH, Release
 
-ROOM = Path(os.environ.get("LARDER_TEST_CLIENTS") or Path(__file__).resolve().parents[2] / "var" / "clients")
+CHECKOUT = Path(__file__).resolve().parents[2]
+# LARDER_TEST_CLIENTS: the folder that keeps clients between runs. Default var/clients.
+ROOM = Path(os.environ.get("LARDER_TEST_CLIENTS") or CHECKOUT / "var" / "clients")
 UNREACHABLE = "http://127.0.0.1:9"  # the discard port: a proxy that refuses everyone
 AUTHORITIES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
-
-SYSTEM = "darwin" if sys.platform == "darwin" else "linux"
-MACHINE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x64")
-BUN_MACHINE = {"arm64": "aarch64"}.get(MACHINE, MACHINE)
 
 
 class Unavailable(Exception):  # noqa: N818 - an absence, which most tests answer with a skip
     """The machine cannot get a client: it has no npm, or its registry does not have the package."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """One pinned package that is a program."""
-
-    package: str
-    version: str
-    program: str  # its path inside the package; one that ends in .js, .cjs or .mjs runs on Node
-    dialect: Dialect
-    why: str
-
-
-NODE = Release(f"node-{SYSTEM}-{MACHINE}", "24.21.0", "bin/node", NPM, "the one Node that every client here runs on")
-
-CLIENTS = {
-    "npm-6": Release("npm", "6.14.18", "bin/npm-cli.js", NPM, "came with Node 14; lockfile version 1"),
-    "npm-8": Release("npm", "8.19.4", "bin/npm-cli.js", NPM, "came with Node 16; last to log in without the web"),
-    "npm-9": Release("npm", "9.9.4", "bin/npm-cli.js", NPM, "came with Node 18; last line that reads abbreviated only"),
-    "npm-10": Release("npm", "10.9.9", "bin/npm-cli.js", NPM, "came with Node 20 and 22; reads full documents"),
-    "npm-11": Release("npm", "11.21.2", "bin/npm-cli.js", NPM, "comes with Node 24; last to run scripts unasked"),
-    "npm-12": Release("npm", "12.2.0", "bin/npm-cli.js", NPM, "the newest; refuses tarballs of another origin"),
-    "pnpm-8": Release("pnpm", "8.15.9", "bin/pnpm.cjs", PNPM, "lockfile version 6"),
-    "pnpm-9": Release("pnpm", "9.15.9", "bin/pnpm.cjs", PNPM, "last to run scripts unasked"),
-    "pnpm-10": Release("pnpm", "10.34.9", "bin/pnpm.cjs", PNPM, "last that makes unconditional requests"),
-    "pnpm-11": Release("pnpm", "11.28.11", "bin/pnpm.mjs", PNPM, "last in TypeScript; verifies its lockfile online"),
-    "pnpm-12": Release(f"@pnpm/exe.{SYSTEM}-{MACHINE}", "12.21.0", "pnpm", PNPM, "the rewrite in Rust; zstd, HEAD"),
-    "yarn-1": Release("yarn", "1.22.22", "bin/yarn.js", YARN_1, "frozen since 2024 and in wide use"),
-    "yarn-4": Release("@yarnpkg/cli-dist", "4.18.1", "bin/yarn.js", YARN_BERRY, "with its default linker, Plug'n'Play"),
-    "bun": Release(f"@oven/bun-{SYSTEM}-{BUN_MACHINE}", "1.4.5", "bin/bun", BUN, "its own HTTP stack; one validator"),
-}
-
-# What a test must not expect of a client, and why. What is not listed here was seen to work (test_toolbox.py).
-NO_TERMINAL = "its prompts want a terminal; the toolbox asks the registry for a token in its place"
-BORROWS_NPM = "it hands this to the npm on its PATH, which is npm-11 here"
-CANNOT: dict[str, dict[str, str]] = {
-    "pnpm-8": {"publish": BORROWS_NPM, "login": BORROWS_NPM, "view": BORROWS_NPM},
-    "pnpm-9": {"publish": BORROWS_NPM, "login": BORROWS_NPM, "view": BORROWS_NPM},
-    "pnpm-10": {"publish": BORROWS_NPM, "login": BORROWS_NPM, "view": BORROWS_NPM},
-    "pnpm-11": {"login": NO_TERMINAL},
-    "pnpm-12": {"login": NO_TERMINAL},
-    "yarn-1": {
-        "login": NO_TERMINAL,
-        "token": "it keeps its token from reads of unscoped packages, unless the settings say always-auth=true",
-    },
-    "yarn-4": {
-        "login": NO_TERMINAL,
-        "lock_integrities": "its checksums are of the zip it made of a tarball, not of the tarball",
-        "publish": "a package is a project to it, so it resolves the package's own dependencies first",
-        "tree": "Plug'n'Play has no node_modules, so the paths are `name@version`",
-    },
-    "bun": {
-        "login": "it has no such command",
-        "scripts": "it runs those of packages that package.json names, so none of dependencies of dependencies",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -119,9 +61,9 @@ class Client:
         scripts: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> "Project":
-        """Make an app with this package.json in `folder`, and a clean home whose one registry is `registry_url`.
+        """Make an app with this package.json in `folder`, and a clean home that knows one registry.
 
-        `scripts` lets the app and its dependencies run theirs; `settings` are written in the client's own words.
+        `scripts` lets the app and its dependencies run theirs; `settings` are in the client's own words.
         """
         setup = Setup(registry_url, token, scripts, settings or {})
         project = Project(self, folder / "app", folder / "home", setup)
@@ -176,7 +118,7 @@ class Project:
     def login(self, user: str, password: str) -> str:
         """Log in with a password, the couch style, so that the client has a token from here on; return it.
 
-        npm does it by itself. The others want a terminal or have no such command (CANNOT), so it is done for them.
+        npm does it by itself. For the others, which cannot (see CANNOT), the registry is asked here.
         """
         if self.dialect.login:
             answers = {"Username:": user, "Password:": password, "Email:": f"{user}@example.com"}
@@ -196,8 +138,11 @@ class Project:
 
         The path is below node_modules; for Plug'n'Play, which has none, it is `name@version`.
         """
-        manifests = {path: json.loads(trees.read(place, "package.json")) for path, place in self._installed().items()}
-        return {path: (manifest["name"], manifest["version"]) for path, manifest in manifests.items()}
+        found: dict[str, tuple[str, str]] = {}
+        for path, place in self._installed().items():
+            manifest = json.loads(trees.read(place, "package.json"))
+            found[path] = (manifest["name"], manifest["version"])
+        return found
 
     def read(self, path: str, name: str) -> bytes:
         """Return the bytes of one file of the package at a path of `tree()`."""
@@ -224,7 +169,7 @@ class Project:
         self.configure()
 
     def run(self, *words: str, cwd: Path | None = None, answers: Mapping[str, str] | None = None) -> Completed:
-        """Run any command of the client in the app's folder; `answers` maps the prompts it will show to replies."""
+        """Run any command of the client in the app's folder; `answers` maps its prompts to replies."""
         command = [*self.client.command, *words]
         place, environment = cwd or self.app, self.environment()
         if answers is None:
@@ -235,7 +180,7 @@ class Project:
         """Return all the variables that the client gets to see."""
         own = {
             "HOME": str(self.home),
-            "PATH": os.pathsep.join([str(node().parent), str(fetched(CLIENTS["npm-11"]).parent), "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join([str(node().parent), str(_npm_on_path()), "/usr/bin", "/bin"]),
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
         }
@@ -256,7 +201,7 @@ def _proxies(registry_url: str) -> dict[str, str]:
 def _token(registry_url: str, user: str, password: str) -> str:
     """Return the token that a registry gives for a password, asked for as npm asks."""
     url = f"{registry_url.rstrip('/')}/-/user/org.couchdb.user:{user}"
-    body = {"_id": f"org.couchdb.user:{user}", "name": user, "password": password, "type": "user", "roles": []}
+    body = {"_id": f"org.couchdb.user:{user}", "name": user, "password": password, "type": "user"}
     request = urllib.request.Request(url, json.dumps(body).encode(), method="PUT")
     request.add_header("content-type", "application/json")
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -277,11 +222,20 @@ def node() -> Path:
     return fetched(NODE)
 
 
+def _npm_on_path() -> Path:
+    """Return the folder of the npm that pnpm, up to 10, hands some of its commands to."""
+    fetched(NPM_ON_PATH)
+    return _folder(NPM_ON_PATH) / "node_modules" / ".bin"
+
+
 def fetched(release: Release) -> Path:
     """Return the path of a release's program after its package was installed, once for all processes."""
-    kept = ROOM / f"{release.package.replace('/', '+')}@{release.version}"
-    install_once(kept, {release.package: release.version})
-    return kept / "node_modules" / release.package / release.program
+    install_once(_folder(release), {release.package: release.version})
+    return _folder(release) / "node_modules" / release.package / release.program
+
+
+def _folder(release: Release) -> Path:
+    return ROOM / f"{release.package.replace('/', '+')}@{release.version}"
 
 
 def install_once(kept: Path, dependencies: Mapping[str, str], **manifest: Any) -> None:
@@ -302,7 +256,8 @@ def _npm_install(folder: Path, dependencies: Mapping[str, str], manifest: Mappin
     npm = shutil.which("npm")
     if npm is None:
         raise Unavailable("This machine has no npm to install clients with.")
-    (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": dict(dependencies), **manifest}))
+    wanted = {"private": True, "dependencies": dict(dependencies), **manifest}
+    (folder / "package.json").write_text(json.dumps(wanted))
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     done = subprocess.run([npm, "install", *quiet], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

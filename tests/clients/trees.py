@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-STORES = {".pnpm", ".bun"}  # virtual stores inside node_modules: one folder per package, each with its own node_modules
+STORES = {".pnpm", ".bun"}  # virtual stores: a folder for each package, each with a node_modules of its own
 
 
 def in_node_modules(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield every package under a `node_modules` with its path; links are skipped, their targets are found."""
+    """Yield every package under a `node_modules` with its path; links are passed over for their targets."""
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         path = f"{below}{entry.name}"
         if entry.is_symlink() or not entry.is_dir():
@@ -63,13 +63,14 @@ def read(place: Path, name: str) -> bytes:
 def npm_lock(text: str) -> dict[str, str]:
     """Read package-lock.json: version 1 nests `dependencies` (npm 6), 2 and 3 list `packages` by path."""
     lock = json.loads(text)
-    if "packages" in lock:
-        return {
-            f"{entry.get('name') or path.rpartition('node_modules/')[2]}@{entry['version']}": entry["integrity"]
-            for path, entry in lock["packages"].items()
-            if "integrity" in entry
-        }
-    return dict(_nested(lock))
+    return dict(_by_path(lock) if "packages" in lock else _nested(lock))
+
+
+def _by_path(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for path, entry in lock["packages"].items():
+        if "integrity" in entry:
+            name = entry.get("name") or path.rpartition("node_modules/")[2]
+            yield f"{name}@{entry['version']}", entry["integrity"]
 
 
 def _nested(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -81,22 +82,22 @@ def _nested(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def pnpm_lock(text: str) -> dict[str, str]:
     """Read pnpm-lock.yaml of version 6 (pnpm 8, `/name@1.0.0`) and of version 9 (later, `name@1.0.0`)."""
-    entry = re.compile(r"^  '?/?(@?[^@'\s]+@[^:'(\s]+).*:\n    resolution: \{integrity: ([^,}\s]+)", re.MULTILINE)
-    return dict(entry.findall(text))
+    entry = r"^  '?/?(@?[^@'\s]+@[^:'(\s]+).*:\n    resolution: \{integrity: ([^,}\s]+)"
+    return dict(re.findall(entry, text, re.MULTILINE))
 
 
 def yarn_lock(text: str) -> dict[str, str]:
     """Read the yarn.lock of yarn 1."""
-    entry = re.compile(
-        r'^"?(@?[^@\n"]+)@.*:\n  version "([^"]+)"\n(?:  resolved .*\n)?  integrity (\S+)', re.MULTILINE
-    )
-    return {f"{name}@{version}": integrity for name, version, integrity in entry.findall(text)}
+    entry = r'^"?(@?[^@\n"]+)@.*:\n  version "([^"]+)"\n(?:  resolved .*\n)?  integrity (\S+)'
+    found = re.findall(entry, text, re.MULTILINE)
+    return {f"{name}@{version}": integrity for name, version, integrity in found}
 
 
 def berry_lock(text: str) -> dict[str, str]:
-    """Read the yarn.lock of yarn 2 and later, whose checksums are of the zip that yarn made, not of the tarball."""
-    entry = re.compile(r'^  resolution: "(@?[^@"]+)@npm:([^":]+)[^"]*"\n(?:  .*\n)*?  checksum: (\S+)', re.MULTILINE)
-    return {f"{name}@{version}": checksum for name, version, checksum in entry.findall(text)}
+    """Read the yarn.lock of yarn 2 and later: checksums of the zip that yarn made, not of the tarball."""
+    entry = r'^  resolution: "(@?[^@"]+)@npm:([^":]+)[^"]*"\n(?:  .*\n)*?  checksum: (\S+)'
+    found = re.findall(entry, text, re.MULTILINE)
+    return {f"{name}@{version}": checksum for name, version, checksum in found}
 
 
 def bun_lock(text: str) -> dict[str, str]:

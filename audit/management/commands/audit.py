@@ -12,7 +12,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=["verify"])
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         verdict = chain.verify()
         if verdict.fault:
             raise CommandError(f"The audit trail is broken after {verdict.events} events: {verdict.fault}.")

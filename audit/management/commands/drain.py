@@ -1,3 +1,4 @@
+from math import inf
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -9,10 +10,8 @@ from audit.models import Parked
 class Command(BaseCommand):
     help = "Lets the subscribers hear all that has happened, in the foreground, until nothing is left."
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
-        heard = 0
-        while passed := drain_all():
-            heard += passed
+    def handle(self, *args: Any, **options: Any) -> None:
+        heard = drain_all(seconds=inf)
         retried = retry_parked()
         self.stdout.write(
             f"The cursors moved by {heard} events; {retried} parked deliveries went through, "

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 from tqdm import tqdm
 
 from registry.errors import Invalid
@@ -12,7 +14,7 @@ from registry.names import PackageName
 from sync import queue, running
 from sync.models import SyncTask
 
-_TRIES = 3
+_ATTEMPTS = 3
 
 
 class Command(BaseCommand):
@@ -28,52 +30,59 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Ask, run, count."""
-        began = time.time()
+        began = time.monotonic()
         try:
             names = [str(PackageName.parse(text)) for text in options["packages"]]
         except Invalid as error:
             raise CommandError(error.sentence) from error
-        for name in names:
-            queue.ask(
-                name, why="manage.py sync", with_tarballs=not options["no_tarballs"],
-                with_dependencies=options["dependencies"],
-            )  # fmt: skip
-        failed = self._run(names)
+        wishes = {"with_tarballs": not options["no_tarballs"], "with_dependencies": options["dependencies"]}
+        tasks = [queue.ask(name, why="manage.py sync", **wishes) for name in dict.fromkeys(names)]
+        total, failed = self._run(deque(task.pk for task in tasks))
         if failed:
-            raise CommandError(f"{len(failed)} did not come in: {', '.join(failed)}")
-        self.stdout.write(f"all in, in {time.time() - began:.1f} s")
+            raise CommandError(f"{len(failed)} of {total} did not come in: {', '.join(failed)}")
+        self.stdout.write(f"all {total} in, in {time.monotonic() - began:.1f} s")
 
-    def _run(self, names: list[str]) -> list[str]:
-        """Run these packages' tasks, and those that they ask for, until none is left. Returns what failed."""
-        seen: set[str] = set()
-        failed: list[str] = []
-        waiting = list(dict.fromkeys(names))
+    def _run(self, waiting: deque[int]) -> tuple[int, list[str]]:
+        """Run these tasks and those that they ask for. Returns how many there were, and the names that failed."""
+        seen = set(waiting)
+        failed = []
         with tqdm(total=len(waiting), unit="package", disable=not sys.stderr.isatty()) as bar:
             while waiting:
-                name = waiting.pop(0)
-                seen.add(name)
-                bar.set_postfix_str(name)
-                if not self._run_one(name, bar):
-                    failed.append(name)
-                needed = SyncTask.objects.live().filter(why=f"needed by {name}").values_list("name", flat=True)
-                more = [one for one in needed if one not in seen and one not in waiting]
-                waiting += more
-                bar.total += len(more)
+                task = SyncTask.objects.get(pk=waiting.popleft())
+                bar.set_postfix_str(task.name)
+                if not self._run_one(task, bar):
+                    failed.append(task.name)
+                needed = SyncTask.objects.live().filter(why=f"needed by {task.name}").exclude(pk__in=seen)
+                found = list(needed.values_list("pk", flat=True))
+                seen.update(found)
+                waiting.extend(found)
+                bar.total = len(seen)
                 bar.update()
-        return failed
+        return len(seen), failed
 
-    def _run_one(self, name: str, bar: Any) -> bool:
-        for attempt in range(_TRIES):
-            task = SyncTask.objects.filter(name=name).order_by("-pk").first()
-            if task is None or task.state == SyncTask.State.DONE:
-                return task is not None
-            if attempt:
-                time.sleep(attempt)
-                SyncTask.objects.live().filter(pk=task.pk, state=SyncTask.State.WAITING).update(due_at=task.created_at)
-            result = running.run(task.pk)
+    def _run_one(self, task: SyncTask, bar: Any) -> bool:
+        """Run a task until it is done, a few times at most; a worker may have taken it meanwhile."""
+
+        def show(done: int, total: int, _line: str) -> None:
+            bar.set_postfix_str(f"{task.name} {done}/{total} tarballs")
+
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt)
+            queue.hurry(task)
+            result = running.run(task.pk, progress=show)
             if result is not None:
                 bar.clear()
-                self.stdout.write(f"{name}: {result.line}")
-                if result.is_done:
-                    return True
-        return SyncTask.objects.filter(name=name, state=SyncTask.State.DONE, pk=task.pk).exists()
+                self.stdout.write(f"{task.name}: {result.line}")
+            task.refresh_from_db()
+            if task.state == SyncTask.State.RUNNING:
+                task = self._wait(task)
+            if task.state not in SyncTask.LIVE:
+                break
+        return task.state == SyncTask.State.DONE
+
+    def _wait(self, task: SyncTask) -> SyncTask:
+        """Wait while a worker runs the task."""
+        while task.state == SyncTask.State.RUNNING and task.leased_until and task.leased_until > timezone.now():
+            time.sleep(0.5)
+            task.refresh_from_db()
+        return task

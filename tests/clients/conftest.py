@@ -1,0 +1,23 @@
+"""Fixtures for tests that drive real clients."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients import toolbox
+
+
+@pytest.fixture
+def real_client() -> Callable[[str], toolbox.Client]:
+    """Return a client by name. A machine that cannot get it skips the test, and CI fails it."""
+
+    def installed(name: str) -> toolbox.Client:
+        try:
+            return toolbox.client(name)
+        except toolbox.Unavailable as reason:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(reason))
+
+    return installed
