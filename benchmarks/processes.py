@@ -18,7 +18,7 @@ FIRST_RUN = 600  # seconds until a server must answer; the first start of one ma
 FAREWELL = 20  # seconds between asking a server to stop and making it
 
 
-class DidNotStart(Exception):  # noqa: N818 - what happened, in the words of the one who reads it
+class DidNotStart(Exception):
     """A server ended or kept silent instead of answering."""
 
 

@@ -230,7 +230,7 @@ _STRICT_SIMPLE = _simple_pattern("(?:(?<![<>=])=)?v?", _NUMBER, _NUMBER, _STRICT
 _LOOSE_SIMPLE = _simple_pattern("[v=]*+", _DIGITS, _LOOSE_PATCH, _LOOSE_PRERELEASE)
 _BUILDS = re.compile(_BUILD)
 # What stands between a sign and its version. As in npm, "> =1" is no sign at all, and "~>" is "~".
-_SIGN_GAP = re.compile(r"(~) ?>? ?|(\^) |([<>]=?|(?<![v=<>])=) (?=[v=]*[0-9xX*])")
+_SIGN_GAP = re.compile(r"(~) ?>?=? ?|(\^) |([<>]=?|(?<![v=<>])=) (?=[v=]*[0-9xX*])")
 
 
 def _simple(word: str, pattern: re.Pattern[str]) -> Comparators | None:

@@ -14,7 +14,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NameResolutionError, NewConnectionError
-from urllib3.util import make_headers, parse_url
+from urllib3.exceptions import NewConnectionError, ProtocolError, SSLError
+from urllib3.util import Timeout, make_headers, parse_url
 from urllib3.util.connection import create_connection
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -145,6 +145,7 @@ class Exchange:
     """One request and its answer, as the connection that carries them has to know it."""
 
     home: str
+    connect_timeout: float
     read_timeout: float
     deadline: float
     wants_fresh: bool = False
@@ -217,12 +218,12 @@ class _Connection(HTTPConnection):
         try:
             found = permitted(self._dns_host, home=exchange.home)
         except (socket.gaierror, UnicodeError) as error:
-            raise NameResolutionError(self.host, self, error) from error
+            raise NewConnectionError(self, "no such name") from error
         if not found:
             raise NotPermitted
         for address in found:
             try:
-                wait = exchange.within(self.timeout)
+                wait = exchange.within(exchange.connect_timeout)
                 return create_connection((str(address), self.port), wait, None, self.socket_options)
             except OSError as error:
                 failure = error
@@ -253,3 +254,21 @@ def guarded_pools(tls: ssl.SSLContext, *, proxy: str | None = None) -> PoolManag
         pools = ProxyManager(url._replace(auth=None).url, **options)
     pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     return pools
+
+
+def send(pools: PoolManager, url: str, headers: Mapping[str, str], exchange: Exchange) -> BaseHTTPResponse:
+    """Send one GET and return the head of its answer.
+
+    A server may give up a kept connection in the moment in which we use it. Then, and only while not a byte of an
+    answer has come, the request is sent once more over a connection of its own.
+    """
+    options: dict[str, Any] = {"retries": False, "preload_content": False, "decode_content": False}
+    options["timeout"] = Timeout(connect=exchange.connect_timeout, read=exchange.read_timeout)
+    with exchange.going_on():
+        try:
+            return pools.urlopen("GET", url, redirect=False, headers=headers, **options)
+        except (ProtocolError, SSLError):
+            if exchange.has_connected or exchange.has_heard:
+                raise
+            exchange.wants_fresh = True
+            return pools.urlopen("GET", url, redirect=False, headers=headers, **options)

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import urljoin
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 import zstandard
@@ -169,7 +169,6 @@ class Client:
         self._tls = ssl.create_default_context()
         if ca_file is not None:
             self._tls.load_verify_locations(ca_file)
-        self._proxies = getproxies_environment()
         self._pools: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -179,24 +178,24 @@ class Client:
         *,
         origin: Origin,
         headers: Mapping[str, str] | None = None,
-        accept_encoding: Literal["gzip", "identity"] = "gzip",
         max_bytes: int | None = None,
         timeout: Timeouts | None = None,
     ) -> Response:
         """Ask for `url` on behalf of `origin`, and return the answer of the place where the redirects end.
 
-        Documents are asked for with gzip, tarballs with identity. What was not found, not allowed or not modified
-        is an answer; an upstream that is ill, or that sends us where we will not go, is an `UpstreamError`.
-        `max_bytes` bounds the body as it comes over the wire.
+        What was not found, not allowed or not modified is an answer; an upstream that is ill, or that sends us
+        where we will not go, is an `UpstreamError`. Bodies are asked for with gzip unless `headers` say otherwise;
+        `max_bytes` bounds them as they come over the wire.
         """
         timeout = timeout or self._timeout
         deadline = time.monotonic() + timeout.total
-        wanted = {name.lower(): value for name, value in (headers or {}).items()}
-        wanted |= {"accept-encoding": accept_encoding, "user-agent": self._user_agent}
+        wanted = {"accept-encoding": "gzip", "user-agent": self._user_agent}
+        wanted |= {name.lower(): value for name, value in (headers or {}).items()}
         target, visited = _parsed(url), set[Url]()
         while len(visited) <= self._max_redirects:
             visited.add(target)
-            response = Response(self._ask(target, origin, wanted, timeout, deadline), target, max_bytes)
+            exchange = addresses.Exchange(origin.host, timeout.connect, timeout.read, deadline)
+            response = Response(self._ask(target, origin, wanted, exchange), target, max_bytes)
             if response.status not in REDIRECTS:
                 return _accepted(response, max_bytes)
             target = _redirected(response, target)
@@ -211,50 +210,25 @@ class Client:
                 pools.clear()
 
     def _ask(
-        self, target: Url, origin: Origin, wanted: Mapping[str, str], timeout: Timeouts, deadline: float
+        self, target: Url, origin: Origin, wanted: Mapping[str, str], exchange: addresses.Exchange
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request, once more when a kept connection turns out to be dead."""
         headers = {name: value for name, value in wanted.items() if name != "authorization"}
         if origin.authorization is not None and origin.owns(target):
             headers["authorization"] = origin.authorization
-        pools = self._pools_for(target, origin)
-        exchange = addresses.Exchange(origin.host, timeout.read, deadline)
-        with _failures_named(_shown(target)), exchange.going_on():
-            try:
-                return _send(pools, target, headers, timeout)
-            except (failures.ProtocolError, failures.SSLError):
-                if exchange.has_connected or exchange.has_heard:
-                    raise
-                exchange.wants_fresh = True
-                return _send(pools, target, headers, timeout)
+        with _failures_named(_shown(target)):
+            return addresses.send(self._pools_for(target, origin), target.url, headers, exchange)
 
     def _pools_for(self, target: Url, origin: Origin) -> urllib3.PoolManager:
         """The connections kept for one origin: what it may reach, another must not find open."""
         scheme, host, port = _place(target)
-        proxy = self._proxies.get(scheme) or self._proxies.get("all")
-        if proxy is not None and proxy_bypass_environment(f"{host}:{port}", self._proxies):
-            proxy = None
+        proxies = getproxies()
+        proxy = None if proxy_bypass(f"{host}:{port}") else proxies.get(scheme) or proxies.get("all")
         if proxy is not None and not addresses.may_ask_proxy_for(host, home=origin.host):
-            raise _not_permitted(_shown(target))
+            raise addresses.NotPermitted
         with self._lock:
             if (origin.host, proxy) not in self._pools:
                 self._pools[origin.host, proxy] = addresses.guarded_pools(self._tls, proxy=proxy)
             return self._pools[origin.host, proxy]
-
-
-def _send(
-    pools: urllib3.PoolManager, target: Url, headers: Mapping[str, str], timeout: Timeouts
-) -> urllib3.BaseHTTPResponse:
-    return pools.urlopen(
-        "GET",
-        target.url,
-        headers=headers,
-        redirect=False,
-        retries=False,
-        preload_content=False,
-        decode_content=False,
-        timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
-    )
 
 
 @contextmanager
@@ -263,7 +237,8 @@ def _failures_named(place: str, *, in_body: bool = False) -> Iterator[None]:
     try:
         yield
     except addresses.NotPermitted as error:
-        raise _not_permitted(place) from error
+        reason = "leads into a network that is neither public nor this upstream's own"
+        raise ForbiddenTarget(f"{place} {reason}; nothing was sent there") from error
     except failures.TimeoutError as error:
         raise Unreachable(f"{place} did not answer in time") from error
     except failures.ProtocolError as error:
@@ -283,12 +258,6 @@ def _reason(error: Exception) -> str:
     """What the operating system or the peer said, without the layers around it."""
     cause = error.__cause__ or error.args[-1]
     return str(getattr(cause, "strerror", None) or cause)
-
-
-def _not_permitted(place: str) -> ForbiddenTarget:
-    return ForbiddenTarget(
-        f"{place} leads into a network that is not public and not this upstream's own; nothing was sent there"
-    )
 
 
 def _accepted(response: Response, max_bytes: int | None) -> Response:
@@ -338,6 +307,20 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+def _inflater(start: bytes) -> _Decoder:
+    """For "deflate", which means zlib's format by the standard and bare deflate by what many servers send."""
+    is_zlib = start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:2]) % 31 == 0
+    return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+
+
+_DECODERS: dict[str, Callable[[bytes], _Decoder]] = {
+    "gzip": lambda _start: zlib.decompressobj(16 + zlib.MAX_WBITS),
+    "x-gzip": lambda _start: zlib.decompressobj(16 + zlib.MAX_WBITS),
+    "deflate": _inflater,
+    "zstd": lambda _start: zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj(),
+}
+
+
 def _decoded(body: bytes, coding: str, max_bytes: int, place: str) -> bytes:
     """Undo a Content-Encoding, in steps so small that a bomb is noticed before it has filled the memory."""
     coding = coding.strip().lower()
@@ -345,12 +328,12 @@ def _decoded(body: bytes, coding: str, max_bytes: int, place: str) -> bytes:
         return body
     decoded = bytearray()
     try:
-        decoder = _decoder(coding, body)
+        decoder = _DECODERS[coding](body)
         for start in range(0, len(body), INFLATE_STEP):
             encoded = body[start : start + INFLATE_STEP]
             while encoded:
                 if decoder.eof:  # what follows is one more member of the same kind
-                    decoder = _decoder(coding, encoded)
+                    decoder = _DECODERS[coding](encoded)
                 decoded += decoder.decompress(encoded)
                 encoded = decoder.unused_data
             if len(decoded) > max_bytes:
@@ -360,3 +343,26 @@ def _decoded(body: bytes, coding: str, max_bytes: int, place: str) -> bytes:
     if not decoder.eof:
         raise BadAnswer(f"{place} cannot be decoded from {coding}: it ends too early")
     return bytes(decoded)
+
+
+def _parsed(url: str) -> Url:
+    """Read a URL with the very parser that the connection goes by, and refuse what we never follow."""
+    try:
+        target = parse_url(url)
+    except failures.LocationParseError as error:
+        raise ForbiddenTarget(f"{url[:200]!r} is not a URL") from error
+    if target.auth is not None:
+        raise ForbiddenTarget(f"a URL of {target.host} carries a name and password; they belong in the upstream")
+    if target.scheme not in DEFAULT_PORTS or not target.host or "%" in target.host:
+        raise ForbiddenTarget(f"{url[:200]!r} is not an http or https URL")
+    return target._replace(fragment=None)
+
+
+def _place(target: Url) -> tuple[str, str, int]:
+    scheme, host = target.scheme or "", target.host or ""
+    return scheme, host, target.port or DEFAULT_PORTS[scheme]
+
+
+def _shown(target: Url) -> str:
+    """A URL for people: without its query, which may be a signature."""
+    return target._replace(query=None).url

@@ -39,7 +39,7 @@ UNREACHABLE = "http://127.0.0.1:9"  # the discard port: a proxy that refuses eve
 AUTHORITIES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-class Unavailable(Exception):  # noqa: N818 - an absence, which most tests answer with a skip
+class Unavailable(Exception):
     """The machine cannot get a client: it has no npm, or its registry does not have the package."""
 
 

@@ -1,0 +1,35 @@
+"""A size budget that only ever goes down."""
+
+import ast
+
+from tests.architecture.source import modules, path_of
+
+LONGEST_FILE = 350
+LONGEST_FUNCTION = 50
+USUAL_FUNCTION, USUAL_SHARE = 30, 0.99
+
+
+def functions() -> list[tuple[int, str]]:
+    return sorted(
+        (node.end_lineno - node.lineno + 1, f"{module}.{node.name}")
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def test_files_are_short():
+    long = {name: lines for name in modules() if (lines := path_of(name).read_text().count("\n")) > LONGEST_FILE}
+    assert not long
+
+
+def test_functions_are_short():
+    sizes = functions()
+    assert sizes[-1][0] <= LONGEST_FUNCTION, sizes[-1]
+    usual = [size for size, _ in sizes if size <= USUAL_FUNCTION]
+    assert len(usual) >= USUAL_SHARE * len(sizes), [item for item in sizes if item[0] > USUAL_FUNCTION]
+
+
+def test_settings_are_in_one_file():
+    readers = [name for name in modules() if "environ" in ast.dump(modules()[name]) and name.startswith("config.set")]
+    assert readers == ["config.settings"]
