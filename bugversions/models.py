@@ -23,9 +23,7 @@ class BugVersion(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="bug_version_once", fields=["package", "versions", "action", "source"]
-            )
+            models.UniqueConstraint(name="bug_version_once", fields=["package", "versions", "action", "source"])
         ]
 
     def __str__(self) -> str:

@@ -4,12 +4,11 @@ import os
 import warnings
 
 from celery import Celery
-from celery.platforms import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # Tasks are JSON with ids in them: nothing in a message is run, so running as root is no more than running as root.
-warnings.filterwarnings("ignore", category=SecurityWarning)
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 app = Celery("larder")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -21,4 +20,3 @@ app.conf.beat_schedule = {
     "run due sync tasks": {"task": "sync.run_due", "schedule": 2.0, "options": {"expires": 2}},
     "sweep orphan blobs and old spool files": {"task": "registry.sweep", "schedule": 3600.0},
 }
-

@@ -21,12 +21,8 @@ def require_publish(actor: Actor, name: PackageName, package: Package | None) ->
     if actor.user_id is None:
         raise Unauthenticated("you must be signed in to publish: run npm login")
     if package is not None and package.origin is not None:
-        raise Forbidden(
-            f"{name} comes from the upstream {package.origin}: publish under a name or scope of your own"
-        )
+        raise Forbidden(f"{name} comes from the upstream {package.origin}: publish under a name or scope of your own")
     if package is not None and not may_publish(actor, package):
         raise Forbidden(f"{actor.name} may not publish {name}: ask one of its maintainers to add you")
     if package is None and name.scope and name.scope not in settings.PRIVATE_SCOPES:
-        raise Forbidden(
-            f"{name.scope} is not a scope of this registry: an operator adds it to LARDER_PRIVATE_SCOPES"
-        )
+        raise Forbidden(f"{name.scope} is not a scope of this registry: an operator adds it to LARDER_PRIVATE_SCOPES")

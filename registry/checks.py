@@ -42,9 +42,7 @@ def private_scopes(**_: Any) -> Iterable[CheckMessage]:
 def acceleration(**_: Any) -> Iterable[CheckMessage]:
     """nginx can only send what is in a folder."""
     if settings.ACCEL_PREFIX and settings.S3_BUCKET:
-        yield Error(
-            "LARDER_ACCEL_PREFIX needs blobs in a folder, but LARDER_S3_BUCKET is set.", id="registry.E004"
-        )
+        yield Error("LARDER_ACCEL_PREFIX needs blobs in a folder, but LARDER_S3_BUCKET is set.", id="registry.E004")
 
 
 @register()

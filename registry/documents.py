@@ -80,9 +80,7 @@ def _join(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, 
             continue
         rewritten = judgement.rewritten.get(number)
         if rewritten:
-            versions.append(
-                (number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated)
-            )
+            versions.append((number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated))
         else:
             versions.append((number, text))
     if judgement.hidden:

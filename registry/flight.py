@@ -23,9 +23,7 @@ def single(key: str) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(
-            missing_ok=True
-        )  # before letting go: who waits finds out that its file is gone, and starts again
+        path.unlink(missing_ok=True)  # before letting go: who waits finds out that its file is gone, and starts again
         file.close()
 
 

@@ -45,9 +45,7 @@ class FrontDoor:
         is_head = environ["REQUEST_METHOD"] == "HEAD"
         conditions = environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_IF_MODIFIED_SINCE")
         if negotiation.is_current(entry.etag, entry.modified, *conditions):
-            start_response(
-                "304 Not Modified", [item for item in entry.headers if item[0] != "Content-Length"]
-            )
+            start_response("304 Not Modified", [item for item in entry.headers if item[0] != "Content-Length"])
             return []
         if entry.path is None:
             start_response("200 OK", entry.headers)
@@ -72,9 +70,7 @@ class FrontDoor:
             close_old_connections()
             return None
 
-    def _send_file(
-        self, path: str, entry: Ready, environ: Environ, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def _send_file(self, path: str, entry: Ready, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             file = Path(path).open("rb")  # noqa: SIM115 (the server closes it when it has sent it)
         except FileNotFoundError:

@@ -54,9 +54,7 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
     with transaction.atomic():
         package = Package.objects.lock(str(name))
         if package is None:
-            package, _ = Package.objects.get_or_create(
-                name=str(name), defaults={"scope": name.scope, "origin": origin}
-            )
+            package, _ = Package.objects.get_or_create(name=str(name), defaults={"scope": name.scope, "origin": origin})
         if package.origin != origin:
             raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")
         _add(package, changes.added)
@@ -107,16 +105,10 @@ def _remove(package: Package, numbers: Collection[str]) -> None:
 
 def _set_tags(package: Package, tags: Mapping[str, str]) -> None:
     ids = dict(
-        Version.objects.published()
-        .filter(package=package, number__in=set(tags.values()))
-        .values_list("number", "id")
+        Version.objects.published().filter(package=package, number__in=set(tags.values())).values_list("number", "id")
     )
     DistTag.objects.filter(package=package).exclude(tag__in=tags).delete()
-    rows = [
-        DistTag(package=package, tag=tag, version_id=ids[number])
-        for tag, number in tags.items()
-        if number in ids
-    ]
+    rows = [DistTag(package=package, tag=tag, version_id=ids[number]) for tag, number in tags.items() if number in ids]
     DistTag.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["package", "tag"], update_fields=["version"]
     )

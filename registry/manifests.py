@@ -44,6 +44,12 @@ def fragments(manifest: Mapping[str, Any], name: PackageName, version: str) -> F
     )
 
 
+def parse(text: str) -> dict[str, Any]:
+    """The manifest in a stored text, with the tarball's path in `dist.tarball`."""
+    manifest: dict[str, Any] = jsontext.decode(text.replace(BASE_MARK, ""))
+    return manifest
+
+
 def runs_at_install(manifest: Mapping[str, Any]) -> bool:
     """Whether npm would run a script when it installs this version, as far as the manifest tells."""
     scripts = manifest.get("scripts")

@@ -42,9 +42,7 @@ class PackageName:
         """Raise `Invalid` unless a package may be created under this name today (npm's rules for new names)."""
         parts = [self.scope[1:], self.base] if self.scope else [self.base]
         if not all(_NEW.fullmatch(part) for part in parts):
-            raise Invalid(
-                f'"{self}" cannot be used for a new package: use lower case, digits, "-", "_" and "."'
-            )
+            raise Invalid(f'"{self}" cannot be used for a new package: use lower case, digits, "-", "_" and "."')
         if parts[-1].startswith("_") or parts[0].startswith("_"):
             raise Invalid(f'"{self}" cannot be used for a new package: a name must not start with "_"')
 

@@ -13,9 +13,7 @@ def flavour(accept: str) -> Flavour:
     """The document that `Accept` asks for: abbreviated when it is named and not liked less than plain JSON."""
     weights = _weights(accept)
     wanted = weights.get("application/vnd.npm.install-v1+json", 0.0)
-    return (
-        Flavour.ABBREVIATED if wanted > 0 and wanted >= weights.get("application/json", 0.0) else Flavour.FULL
-    )
+    return Flavour.ABBREVIATED if wanted > 0 and wanted >= weights.get("application/json", 0.0) else Flavour.FULL
 
 
 @lru_cache(maxsize=512)

@@ -40,9 +40,7 @@ def build(
         "dist-tags": jsontext.encode(dict(tags)),
     }
     members = _full(head) if flavour is Flavour.FULL else _abbreviated(head)
-    return jsontext.members(
-        (key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()
-    ).encode()
+    return jsontext.members((key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()).encode()
 
 
 def _full(head: Mapping[str, Any]) -> dict[str, Any]:

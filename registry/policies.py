@@ -44,9 +44,7 @@ class Blocks:
 
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """Refuse the package with the reason that the operator gave."""
-        return Judgement(
-            refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None
-        )
+        return Judgement(refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None)
 
 
 @lru_cache

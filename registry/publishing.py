@@ -56,21 +56,15 @@ def publish(submission: Submission, *, actor: Actor) -> Version:
     try:
         with transaction.atomic():
             return _record(submission, report, actor)
-    except (
-        IntegrityError
-    ) as error:  # another client published the same version, or the same new name, just now
+    except IntegrityError as error:  # another client published the same version, or the same new name, just now
         _require_new(Package.objects.filter(name=str(name)).first(), submission.number)
-        raise Forbidden(
-            f"{name} was published by somebody else just now: look at it, and try again"
-        ) from error
+        raise Forbidden(f"{name} was published by somebody else just now: look at it, and try again") from error
 
 
 def _require_free(name: PackageName) -> None:
     name.check_new()
     if upstream.elsewhere().has(name):
-        raise Forbidden(
-            f"{name} is a package of the upstream registry: publish under a name or scope of your own"
-        )
+        raise Forbidden(f"{name} is a package of the upstream registry: publish under a name or scope of your own")
 
 
 def _require_new(package: Package | None, number: str) -> None:
@@ -86,9 +80,7 @@ def _inspect(submission: Submission) -> TarballReport:
     if packed.get("name") != str(submission.name):
         raise Invalid(f'the tarball holds "{packed.get("name")}", not "{submission.name}": pack it again')
     if semver.clean(str(packed.get("version"))) != submission.number:
-        raise Invalid(
-            f"the tarball holds version {packed.get('version')}, not {submission.number}: pack it again"
-        )
+        raise Invalid(f"the tarball holds version {packed.get('version')}, not {submission.number}: pack it again")
     return report
 
 
@@ -119,9 +111,7 @@ def _record(submission: Submission, report: TarballReport, actor: Actor) -> Vers
     head = _head(package, submission, report, now, is_latest="latest" in tags)
     Package.objects.filter(pk=package.pk).update(head=jsontext.encode(head), unpublished_at=None)
     lifecycle.touch(package)
-    journal.record(
-        VERSION_PUBLISHED, f"package:{package.name}", actor=actor, version=version.number, tags=sorted(tags)
-    )
+    journal.record(VERSION_PUBLISHED, f"package:{package.name}", actor=actor, version=version.number, tags=sorted(tags))
     return version
 
 
@@ -132,13 +122,9 @@ def _create(name: PackageName, actor: Actor) -> Package:
     return package
 
 
-def _insert(
-    package: Package, submission: Submission, report: TarballReport, actor: Actor, now: datetime
-) -> Version:
+def _insert(package: Package, submission: Submission, report: TarballReport, actor: Actor, now: datetime) -> Version:
     digests = submission.tarball.digests
-    blob, _ = Blob.objects.get_or_create(
-        sha512=digests.sha512, defaults={"sha1": digests.sha1, "size": digests.size}
-    )
+    blob, _ = Blob.objects.get_or_create(sha512=digests.sha512, defaults={"sha1": digests.sha1, "size": digests.size})
     texts = fragments(_manifest(submission, report, actor), submission.name, submission.number)
     return Version.objects.create(
         package=package,

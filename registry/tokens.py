@@ -28,9 +28,7 @@ def issue(user: User, *, actor: Actor, kind: str = Token.Kind.PUBLISH) -> str:
     secret = body + _checksum(body)
     with transaction.atomic():
         token = Token.objects.create(user=user, key_hash=_hash(secret), prefix=secret[:12], kind=kind)
-        journal.record(
-            TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, token_kind=kind
-        )
+        journal.record(TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, token_kind=kind)
     return secret
 
 

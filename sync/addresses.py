@@ -13,6 +13,7 @@ import io
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,11 +22,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote
+from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError, ProtocolError, SSLError
-from urllib3.util import Timeout, make_headers, parse_url
+from urllib3.util import Timeout, Url, make_headers, parse_url
 from urllib3.util.connection import create_connection
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -242,8 +244,58 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-def guarded_pools(tls: ssl.SSLContext, *, proxy: str | None = None) -> PoolManager:
-    """Pools of guarded connections, or of connections to a proxy. Use them while an exchange is going on."""
+class Connections:
+    """Connections that are kept and used again, apart for each home: what one may reach, another must not find open."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._pools: dict[tuple[str, str | None], PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def send(self, target: Url, headers: Mapping[str, str], exchange: Exchange) -> BaseHTTPResponse:
+        """Send one GET and return the head of its answer, the body still to be read.
+
+        A server may give up a kept connection in the moment in which we use it. Then, and only while not a byte of
+        an answer has come, the request is sent once more over a connection of its own.
+        """
+        pools = self._pools_for(target, exchange.home)
+        options: dict[str, Any] = {"retries": False, "preload_content": False, "decode_content": False}
+        options["timeout"] = Timeout(connect=exchange.connect_timeout, read=exchange.read_timeout)
+        with exchange.going_on():
+            try:
+                return pools.urlopen("GET", target.url, redirect=False, headers=headers, **options)
+            except (ProtocolError, SSLError):
+                if exchange.has_connected or exchange.has_heard:
+                    raise
+                exchange.wants_fresh = True
+                return pools.urlopen("GET", target.url, redirect=False, headers=headers, **options)
+
+    def close(self) -> None:
+        """Close those that are not in use."""
+        with self._lock:
+            for pools in self._pools.values():
+                pools.clear()
+
+    def _pools_for(self, target: Url, home: str) -> PoolManager:
+        proxy = _proxy_for(target)
+        if proxy is not None and not may_ask_proxy_for(target.host or "", home=home):
+            raise NotPermitted
+        with self._lock:
+            if (home, proxy) not in self._pools:
+                self._pools[home, proxy] = _new_pools(self._tls, proxy)
+            return self._pools[home, proxy]
+
+
+def _proxy_for(target: Url) -> str | None:
+    """The proxy that the environment names for a URL."""
+    proxies = getproxies()
+    place = target.host if target.port is None else f"{target.host}:{target.port}"
+    if proxy_bypass(place or ""):
+        return None
+    return proxies.get(target.scheme or "") or proxies.get("all")
+
+
+def _new_pools(tls: ssl.SSLContext, proxy: str | None) -> PoolManager:
     options: dict[str, Any] = {"maxsize": 64, "ssl_context": tls}
     if proxy is None:
         pools = PoolManager(**options)
@@ -254,21 +306,3 @@ def guarded_pools(tls: ssl.SSLContext, *, proxy: str | None = None) -> PoolManag
         pools = ProxyManager(url._replace(auth=None).url, **options)
     pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     return pools
-
-
-def send(pools: PoolManager, url: str, headers: Mapping[str, str], exchange: Exchange) -> BaseHTTPResponse:
-    """Send one GET and return the head of its answer.
-
-    A server may give up a kept connection in the moment in which we use it. Then, and only while not a byte of an
-    answer has come, the request is sent once more over a connection of its own.
-    """
-    options: dict[str, Any] = {"retries": False, "preload_content": False, "decode_content": False}
-    options["timeout"] = Timeout(connect=exchange.connect_timeout, read=exchange.read_timeout)
-    with exchange.going_on():
-        try:
-            return pools.urlopen("GET", url, redirect=False, headers=headers, **options)
-        except (ProtocolError, SSLError):
-            if exchange.has_connected or exchange.has_heard:
-                raise
-            exchange.wants_fresh = True
-            return pools.urlopen("GET", url, redirect=False, headers=headers, **options)

@@ -10,7 +10,6 @@ Nothing is tried twice but for one case: a kept connection that the server gave 
 
 import http.client
 import ssl
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,6 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Protocol, Self
 from urllib.parse import urljoin
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 import zstandard
@@ -70,7 +68,10 @@ class ForbiddenTarget(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: for connecting to one address, between two pieces of an answer, and for everything together."""
+    """Seconds: to connect to one address, between two pieces of an answer, and for all together.
+
+    Only the name server takes its own time; the system's resolver cannot be told how long it may.
+    """
 
     connect: float = 5
     read: float = 20
@@ -107,8 +108,8 @@ class Response:
         self.headers: Mapping[str, str] = raw.headers
         self.url = target.url
         self.content_length: int | None = raw.length_remaining
+        self.shown = _shown(target)  # for sentences
         self._raw = raw
-        self.shown = _shown(target)
         self._max_bytes = max_bytes
 
     def stream(self, chunk: int = 65536) -> Iterator[bytes]:
@@ -155,22 +156,16 @@ class Client:
     """Asks upstreams. One is enough for a process: threads share it, and connections are kept and used again."""
 
     def __init__(
-        self,
-        *,
-        user_agent: str,
-        timeout: Timeouts = USUAL,
-        max_redirects: int = 5,
-        ca_file: str | None = None,
+        self, *, user_agent: str, timeout: Timeouts = USUAL, max_redirects: int = 5, ca_file: str | None = None
     ) -> None:
         """`ca_file` names certificates to trust besides the system's. Proxies come from the environment."""
         self._user_agent = user_agent
         self._timeout = timeout
         self._max_redirects = max_redirects
-        self._tls = ssl.create_default_context()
+        tls = ssl.create_default_context()
         if ca_file is not None:
-            self._tls.load_verify_locations(ca_file)
-        self._pools: dict[tuple[str, str | None], urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+            tls.load_verify_locations(ca_file)
+        self._connections = addresses.Connections(tls)
 
     def get(
         self,
@@ -205,9 +200,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are kept. The client can still be used."""
-        with self._lock:
-            for pools in self._pools.values():
-                pools.clear()
+        self._connections.close()
 
     def _ask(
         self, target: Url, origin: Origin, wanted: Mapping[str, str], exchange: addresses.Exchange
@@ -216,19 +209,7 @@ class Client:
         if origin.authorization is not None and origin.owns(target):
             headers["authorization"] = origin.authorization
         with _failures_named(_shown(target)):
-            return addresses.send(self._pools_for(target, origin), target.url, headers, exchange)
-
-    def _pools_for(self, target: Url, origin: Origin) -> urllib3.PoolManager:
-        """The connections kept for one origin: what it may reach, another must not find open."""
-        scheme, host, port = _place(target)
-        proxies = getproxies()
-        proxy = None if proxy_bypass(f"{host}:{port}") else proxies.get(scheme) or proxies.get("all")
-        if proxy is not None and not addresses.may_ask_proxy_for(host, home=origin.host):
-            raise addresses.NotPermitted
-        with self._lock:
-            if (origin.host, proxy) not in self._pools:
-                self._pools[origin.host, proxy] = addresses.guarded_pools(self._tls, proxy=proxy)
-            return self._pools[origin.host, proxy]
+            return self._connections.send(target, headers, exchange)
 
 
 @contextmanager
@@ -279,7 +260,10 @@ def _redirected(response: Response, target: Url) -> Url:
     location = response.headers.get("location")
     if not location:
         raise BadAnswer(f"{response.shown} answered {response.status} without saying where to go")
-    next_target = _parsed(urljoin(target.url, location))
+    try:
+        next_target = _parsed(urljoin(target.url, location))
+    except ValueError as error:
+        raise BadAnswer(f"{response.shown} redirects to what is not a URL") from error
     if target.scheme == "https" and next_target.scheme == "http":
         raise ForbiddenTarget(f"{response.shown} redirects from https to plain http, to {_shown(next_target)}")
     return next_target
@@ -307,17 +291,9 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def _inflater(start: bytes) -> _Decoder:
-    """For "deflate", which means zlib's format by the standard and bare deflate by what many servers send."""
-    is_zlib = start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:2]) % 31 == 0
-    return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
-
-
-_DECODERS: dict[str, Callable[[bytes], _Decoder]] = {
-    "gzip": lambda _start: zlib.decompressobj(16 + zlib.MAX_WBITS),
-    "x-gzip": lambda _start: zlib.decompressobj(16 + zlib.MAX_WBITS),
-    "deflate": _inflater,
-    "zstd": lambda _start: zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj(),
+_DECODERS: dict[str, Callable[[], _Decoder]] = {
+    **dict.fromkeys(("gzip", "x-gzip", "deflate"), lambda: zlib.decompressobj(32 + zlib.MAX_WBITS)),
+    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj(),
 }
 
 
@@ -328,12 +304,12 @@ def _decoded(body: bytes, coding: str, max_bytes: int, place: str) -> bytes:
         return body
     decoded = bytearray()
     try:
-        decoder = _DECODERS[coding](body)
+        decoder = _DECODERS[coding]()
         for start in range(0, len(body), INFLATE_STEP):
             encoded = body[start : start + INFLATE_STEP]
             while encoded:
                 if decoder.eof:  # what follows is one more member of the same kind
-                    decoder = _DECODERS[coding](encoded)
+                    decoder = _DECODERS[coding]()
                 decoded += decoder.decompress(encoded)
                 encoded = decoder.unused_data
             if len(decoded) > max_bytes:
@@ -350,11 +326,11 @@ def _parsed(url: str) -> Url:
     try:
         target = parse_url(url)
     except failures.LocationParseError as error:
-        raise ForbiddenTarget(f"{url[:200]!r} is not a URL") from error
+        raise ForbiddenTarget(f"{url.partition('?')[0][:200]!r} is not a URL") from error
     if target.auth is not None:
         raise ForbiddenTarget(f"a URL of {target.host} carries a name and password; they belong in the upstream")
     if target.scheme not in DEFAULT_PORTS or not target.host or "%" in target.host:
-        raise ForbiddenTarget(f"{url[:200]!r} is not an http or https URL")
+        raise ForbiddenTarget(f"{url.partition('?')[0][:200]!r} is not an http or https URL")
     return target._replace(fragment=None)
 
 

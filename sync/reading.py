@@ -49,7 +49,7 @@ def read(body: bytes, name: str) -> Theirs:
 
 
 def _is_object(text: msgspec.Raw | None) -> bool:
-    return text is not None and bytes(text[:1]) == b"{"
+    return text is not None and memoryview(text)[:1] == b"{"
 
 
 def _complete_time(head: dict[str, Any]) -> None:

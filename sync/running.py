@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry import jsontext
+from registry import manifests
 from registry.errors import Forbidden, Invalid, NotFound, Unavailable
 from registry.models import Version
 from registry.names import PackageName
@@ -85,7 +85,7 @@ def _fetch_tarballs(task: SyncTask, name: PackageName, upstream: Upstream, progr
 def _ask_for_dependencies(task: SyncTask, name: PackageName) -> None:
     """Tasks for what the latest version needs, unless it is here already."""
     version = Version.objects.filter(package__name=str(name), disttag__tag="latest").only("abbreviated").first()
-    manifest = jsontext.decode(version.abbreviated) if version else {}
+    manifest = manifests.parse(version.abbreviated) if version else {}
     needed = {**(manifest.get("dependencies") or {}), **(manifest.get("optionalDependencies") or {})}
     for dependency in needed:
         if not SyncTask.objects.filter(name=dependency, created_at__gte=task.created_at).exists():

@@ -16,7 +16,7 @@ from typing import IO
 from django.conf import settings
 from django.db import close_old_connections, transaction
 
-from registry import blobs, flight, jsontext
+from registry import blobs, flight, manifests
 from registry.digests import Digests, Integrity
 from registry.errors import NotFound, RegistryError, Unavailable
 from registry.models import Blob, Version
@@ -71,9 +71,9 @@ class Fetch:
             self._tell(error=Unavailable(error.sentence, retry_after=int(error.retry_after or 5)))
         except RegistryError as error:
             self._tell(error=error)
-        except BaseException:
+        except Exception:
+            logger.exception("%s could not be kept", self._version)
             self._tell(error=Unavailable(f"the tarball of {self._version} could not be kept; the log says why"))
-            raise
 
     def result(self) -> Delivery | Blob:
         """What the reader gets: the blob when it is small or here by now, else the bytes while they come."""
@@ -125,7 +125,7 @@ class Fetch:
         return blob
 
     def _integrity(self) -> Integrity | None:
-        manifest = jsontext.decode(Version.objects.values_list("abbreviated", flat=True).get(pk=self._version.pk))
+        manifest = manifests.parse(Version.objects.values_list("abbreviated", flat=True).get(pk=self._version.pk))
         dist = manifest.get("dist")
         return Integrity.of(dist) if isinstance(dist, dict) else None
 

@@ -18,14 +18,12 @@ import argparse
 import base64
 import gzip
 import hashlib
-import io
 import json
 import signal
 import socket
 import ssl
 import struct
 import sys
-import tarfile
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -37,6 +35,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+
+from tests import tarballs
 
 ABBREVIATED = "application/vnd.npm.install-v1+json"
 ABBREVIATED_FIELDS = frozenset(
@@ -55,13 +55,17 @@ FAULTS = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent. `path` is decoded and without its query; `target` is what stood on the wire."""
+    """What a client sent. `path` is decoded and without its query; `target` is what stood on the wire.
+
+    `client_port` tells connections apart; header names are in lower case.
+    """
 
     method: str
     target: str
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    client_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,7 @@ class FakeUpstream:
         """
         manifest = {"name": name, "version": version, **manifest}
         contents = {"package.json": json.dumps(manifest), "index.js": "module.exports = 1\n", **(files or {})}
-        data = build_tarball(contents)
+        data = tarballs.tarball(contents)
         file = f"{name.rpartition('/')[2]}-{version}.tgz"
         computed = {
             "integrity": "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode(),
@@ -347,16 +351,13 @@ class FakeUpstream:
         """How many requests came for paths that match."""
         with self._lock:
             return sum(
-                fnmatchcase(request.path, path_glob) and method in (None, request.method)
-                for request in self.requests
+                fnmatchcase(request.path, path_glob) and method in (None, request.method) for request in self.requests
             )
 
     def last(self, path_glob: str = "*") -> Request:
         """The newest request for a path that matches."""
         with self._lock:
-            return next(
-                request for request in reversed(self.requests) if fnmatchcase(request.path, path_glob)
-            )
+            return next(request for request in reversed(self.requests) if fnmatchcase(request.path, path_glob))
 
     def receive(self, request: Request) -> None:
         """Note a request, and hold it at the gates that it has to pass."""
@@ -464,7 +465,7 @@ class _Connection(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         path = unquote(urlsplit(self.path).path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, path, headers, self.rfile.read(length))
+        request = Request(self.command, self.path, path, headers, self.rfile.read(length), self.client_address[1])
         if path.startswith("/-/") and path.removeprefix("/-/") in CONTROLS | {"requests"}:
             self._send(self._control(request))
             return
@@ -549,18 +550,6 @@ class _Connection(BaseHTTPRequestHandler):
             self.wfile.write(b"x" * 65536)
 
 
-def build_tarball(files: Mapping[str, str | bytes]) -> bytes:
-    """Make an npm tarball, equal bytes for equal files."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as gz, tarfile.open(fileobj=gz, mode="w") as tar:
-        for path, content in files.items():
-            data = content.encode() if isinstance(content, str) else content
-            entry = tarfile.TarInfo(f"package/{path}")
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def _altered(answer: Answer, fault: Fault, url: str, request: Request) -> Answer:
     """Give the answer that a fault puts in place of the right one; faults of the transport leave it."""
     options = fault.options
@@ -619,9 +608,7 @@ def _timestamp(moment: datetime) -> str:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run as a process: print the URL, then serve until told to end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.fake_upstream", description="An npm registry for tests."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.fake_upstream", description="An npm registry for tests.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--packages", type=Path, help="a JSON list of keyword arguments of publish()")
     options = parser.parse_args(None if arguments is None else list(arguments))

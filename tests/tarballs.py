@@ -45,7 +45,7 @@ def zipped(archive: bytes) -> bytes:
     return gzip.compress(archive, mtime=0)
 
 
-def file(path: str, content: Content = b"", **pax: str) -> Member:
+def file(path: str, content: Content = b"", /, **pax: str) -> Member:
     """A file under exactly this path; `pax` are records of an extended header before it."""
     member = _member(path, tarfile.REGTYPE)
     data = json.dumps(content).encode() if isinstance(content, Mapping) else content

@@ -37,7 +37,9 @@ def request(method: str, url: str, *, body: bytes | str | dict | None = None, he
     from config.wsgi import application
 
     parts = urlsplit(url)
-    payload = body if isinstance(body, bytes) else (body or "").encode() if isinstance(body, str | None) else _dump(body)
+    payload = (
+        body if isinstance(body, bytes) else (body or "").encode() if isinstance(body, str | None) else _dump(body)
+    )
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",

@@ -101,7 +101,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.CharField(max_length=256)),
-                ('order_key', models.CharField(max_length=600)),
+                ('order_key', models.CharField(max_length=720)),
                 ('manifest', models.TextField()),
                 ('abbreviated', models.TextField()),
                 ('source_url', models.TextField(blank=True)),

@@ -20,7 +20,7 @@ class Version(models.Model):
     package = models.ForeignKey("registry.Package", on_delete=models.CASCADE)
     number = models.CharField(max_length=256)
     # Compares as text in the order that npm gives versions (registry.semver.Version.order_key).
-    order_key = models.CharField(max_length=600)
+    order_key = models.CharField(max_length=720)
     manifest = models.TextField()
     abbreviated = models.TextField()
     # Where an upstream says its tarball is, and a digest of the manifest that it sent: what a sync compares.

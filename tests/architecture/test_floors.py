@@ -8,7 +8,14 @@ from tests.architecture.source import FLOORS, imports, modules
 
 EDGES = ("api", "web", "admin", "tasks", "subscribers", "management")
 PURE = ("names", "semver", "digests", "keys", "errors", "jsontext", "manifests", "packuments", "negotiation", "paths")
-MAY_KNOW_REQUESTS = ("registry.api", "registry.web", "registry.middleware", "registry.admin", "audit.context", "audit.admin")
+MAY_KNOW_REQUESTS = (
+    "registry.api",
+    "registry.web",
+    "registry.middleware",
+    "registry.admin",
+    "audit.context",
+    "audit.admin",
+)
 MAY_OPEN_TRANSACTIONS = {
     "audit.sequencer", "audit.drain", "audit.parking", "audit.leases",
     "registry.publishing", "registry.ingesting", "registry.people", "registry.tokens", "registry.janitor",

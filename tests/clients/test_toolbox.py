@@ -95,9 +95,9 @@ def test_no_other_registry_can_be_reached(
 ) -> None:
     # Not the loopback address that the project was made for, so for the client it is elsewhere.
     elsewhere = f"http://localhost:{upstream.port}/left/-/left-1.0.0.tgz"
-    project = real_client(name).project(tmp_path, upstream.url, {"dependencies": {"left": elsewhere}})
-    if name.startswith("npm"):
-        project.run("config", "set", "fetch-retries", "0")
+    impatient = dict.fromkeys(("fetch-retry-mintimeout", "fetch-retry-maxtimeout"), "1") if "npm" in name else {}
+    app = {"dependencies": {"left": elsewhere}}
+    project = real_client(name).project(tmp_path, upstream.url, app, settings=impatient)
 
     done = project.install()
 

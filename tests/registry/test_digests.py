@@ -51,7 +51,10 @@ def test_packages_from_before_integrity_are_checked_by_shasum():
 
 
 def test_only_the_strongest_algorithm_counts():
-    dist = {"integrity": f"{sri('sha1', b'other')} {sri('sha512')} {sri('sha256', b'other')}", "shasum": shasum(b"other")}
+    dist = {
+        "integrity": f"{sri('sha1', b'other')} {sri('sha512')} {sri('sha256', b'other')}",
+        "shasum": shasum(b"other"),
+    }
     assert accepts(dist)
     assert not accepts({"integrity": f"{sri('sha1')} {sri('sha512', b'other')}", "shasum": shasum()})
 
