@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def running(
         _wait_until_it_answers(server, process, log)
         yield server
     finally:
-        _stop(process)
+        _stop(server, process)
 
 
 def free_port() -> int:
@@ -106,15 +106,13 @@ def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes], log
     raise DidNotStart(f"{server.name} did not start. The end of what it said:\n{log.read_text()[-2000:]}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop, then end whatever is left of its session."""
+def _stop(server: Server, process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to stop; one that does not is ended with all that descends from it."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(FAREWELL)
     except subprocess.TimeoutExpired:
-        process.kill()
+        for pid in server.pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # the ordinary end: all of it stopped when asked

@@ -17,13 +17,14 @@ VERSION = "6.10.4"
 OVERRIDES = {"node-fetch": "2.6.7"}  # the one that every registry mirror is sure to have
 
 
-def configured_registry() -> str:
-    """Return the registry that this machine's npm is configured with."""
+def npm_config(key: str) -> str:
+    """Return what this machine's npm is configured with, or nothing."""
     npm = shutil.which("npm")
     if npm is None:
-        raise toolbox.Unavailable("This machine has no npm to ask for its registry.")
-    asked = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=True)
-    return asked.stdout.strip()
+        raise toolbox.Unavailable("This machine has no npm to ask for its configuration.")
+    asked = subprocess.run([npm, "config", "get", key], capture_output=True, text=True, check=True)
+    value = asked.stdout.strip()
+    return "" if value in {"null", "undefined"} else value
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def verdaccio(uplink: str | None = None, storage: Path | None = None) -> Iterato
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch) / "config.yaml"
-        config.write_text(json.dumps(_configuration(uplink or configured_registry(), folder)))
+        config.write_text(json.dumps(_configuration(uplink or npm_config("registry"), folder)))
         program = home / "node_modules" / "verdaccio" / "bin" / "verdaccio"
         command = [toolbox.node(), program, "--config", config, "--listen", f"127.0.0.1:{port}"]
         production = {"NODE_ENV": "production"}

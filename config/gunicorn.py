@@ -1,6 +1,11 @@
 """How gunicorn serves: few processes, many threads, connections kept."""
 
 import os
+import time
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.http.errors import ParseException
 
 # LARDER_WORKERS and LARDER_THREADS: web processes, and threads in each. A thread that waits for an upstream waits
 # without holding up the others, so there are more of them than clients usually open connections.
@@ -15,7 +20,30 @@ graceful_timeout = 10
 limit_request_line = 8190
 limit_request_field_size = 16380
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 (heartbeats must not wait for a disk)
+# gunicorn's own console: a socket in the home folder, which two that run side by side would take from each other.
+control_socket_disable = True
 accesslog = None
 loglevel = os.environ.get("LARDER_LOG_LEVEL", "warning").lower()
 proc_name = "larder"
 forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+
+_REFUSED_BODY_SECONDS = 60
+_CHUNK = 64 << 10
+
+
+def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response: Any) -> None:
+    """Read the rest of a body that was refused early, so that the client comes to read why.
+
+    One that is cut off while it sends sees a broken connection, and npm sends it all again. gunicorn itself reads no
+    more than 64 KiB of it.
+    """
+    if environ.get("REQUEST_METHOD", "GET") in ("GET", "HEAD"):
+        return
+    deadline = time.monotonic() + _REFUSED_BODY_SECONDS
+    connection = environ["gunicorn.socket"]
+    with suppress(OSError, ParseException):
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not environ["wsgi.input"].read(_CHUNK):
+                connection.settimeout(None)
+                return

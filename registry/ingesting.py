@@ -52,9 +52,8 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
     Raises `Forbidden` when the name is published here, or comes from another upstream.
     """
     with transaction.atomic():
-        package = Package.objects.lock(str(name))
-        if package is None:
-            package, _ = Package.objects.get_or_create(name=str(name), defaults={"scope": name.scope, "origin": origin})
+        rows = Package.objects.select_for_update(no_key=True)
+        package, _ = rows.get_or_create(name=str(name), defaults={"scope": name.scope, "origin": origin})
         if package.origin != origin:
             raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")
         _add(package, changes.added)

@@ -34,8 +34,12 @@ def slices(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """
     try:
         return _slices.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ValueError(f"not a JSON object: {error}") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    value = decode(bytes(text))
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return {key: msgspec.Raw(encode(member).encode()) for key, member in value.items()}
 
 
 def encode(value: Any) -> str:

@@ -45,10 +45,16 @@ def _weights(header: str) -> dict[str, float]:
         weight = 1.0
         for parameter in parameters:
             key, _, value = parameter.partition("=")
-            if key.strip() == "q":
-                try:
-                    weight = float(value)
-                except ValueError:
-                    weight = 0.0
+            if key.strip().lower() == "q":
+                weight = _quality(value)
         weights[name.strip().lower()] = weight
     return weights
+
+
+def _quality(text: str) -> float:
+    """The number after `q=`; what is none, or not above zero (NaN is neither above nor below), counts as zero."""
+    try:
+        quality = float(text)
+    except ValueError:
+        return 0.0
+    return quality if quality > 0 else 0.0

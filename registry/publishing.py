@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from audit import journal
@@ -53,12 +53,8 @@ def publish(submission: Submission, *, actor: Actor) -> Version:
     report = _inspect(submission)
     _require_integrity(submission)
     blobs.put(tarball.path, tarball.digests.sha512)
-    try:
-        with transaction.atomic():
-            return _record(submission, report, actor)
-    except IntegrityError as error:  # another client published the same version, or the same new name, just now
-        _require_new(Package.objects.filter(name=str(name)).first(), submission.number)
-        raise Forbidden(f"{name} was published by somebody else just now: look at it, and try again") from error
+    with transaction.atomic():
+        return _record(submission, report, actor)
 
 
 def _require_free(name: PackageName) -> None:
@@ -100,8 +96,10 @@ def _require_integrity(submission: Submission) -> None:
 def _record(submission: Submission, report: TarballReport, actor: Actor) -> Version:
     """Everything that can be seen, in the caller's transaction."""
     now = timezone.now()
-    package = Package.objects.lock(str(submission.name)) or _create(submission.name, actor)
+    package = _lock_or_create(submission.name, actor)
+    # Others may have been faster than we, with this version or this new name; now that it is locked, nobody is.
     access.require_publish(actor, submission.name, package)
+    _require_new(package, submission.number)
     tags = set(submission.tags)
     if not DistTag.objects.filter(package=package, tag="latest").exists():
         tags.add("latest")
@@ -115,9 +113,10 @@ def _record(submission: Submission, report: TarballReport, actor: Actor) -> Vers
     return version
 
 
-def _create(name: PackageName, actor: Actor) -> Package:
-    package = Package.objects.create(name=str(name), scope=name.scope)
-    if actor.user_id is not None:
+def _lock_or_create(name: PackageName, actor: Actor) -> Package:
+    rows = Package.objects.select_for_update(no_key=True)
+    package, is_new = rows.get_or_create(name=str(name), defaults={"scope": name.scope})
+    if is_new and actor.user_id is not None:
         Maintainer.objects.create(package=package, user_id=actor.user_id)
     return package
 

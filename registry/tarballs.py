@@ -22,7 +22,7 @@ PACKAGE_JSON_BYTES = 4 * 1024 * 1024
 README_BYTES = 1024 * 1024
 EXTENSION_BYTES = 1024 * 1024  # pax headers can carry extended attributes
 
-_FILES = (b"0", b"\0", b"7")
+_FILES = (b"0", b"\0")
 _FOLDER = b"5"
 _PAX, _PAX_FOR_ALL, _LONG_PATH = b"x", b"g", b"L"
 _EXTENSIONS = (_PAX, _PAX_FOR_ALL, _LONG_PATH)
@@ -31,6 +31,10 @@ _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 _PAX_LENGTH = re.compile(rb"([1-9][0-9]{0,6}) ")
 _PAX_KEYS = (b"path", b"linkpath", b"size")
 _PAX_LINE = re.compile(rb"^.{2,8}(?:path|size)=", re.MULTILINE)
+# Numbers that we do not need. node-tar skips a header whose numbers it cannot read, and not its content.
+_OTHER_NUMBERS = [slice(100, 108), slice(108, 116), slice(116, 124), slice(136, 148), slice(329, 337), slice(337, 345)]
+_TIMES = [slice(476, 488), slice(488, 500)]
+_READABLE = re.compile(rb"[\0-\x7f].*|\x80\0+.{6}|\xff+.{6}", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -64,8 +68,8 @@ def inspect(file: BinaryIO, limits: TarballLimits) -> TarballReport:
     """Reads all of `file`. Raises Invalid or TooLarge, with a sentence that names the entry to blame."""
     archive = _Archive(file, limits)
     contents = _Contents()
-    for file_inside in _files(archive, limits):
-        contents.add(file_inside, archive)
+    for path, size in _files(archive, limits):
+        contents.add(path, size, archive)
     archive.finish()
     return contents.report()
 
@@ -164,20 +168,17 @@ class _Header:
             if block[257:265] != b"ustar\x0000":
                 _refuse_ambiguous(path)
             path = prefix + b"/" + path
-        if any(block[157:257]) and kind in (*_FILES, _FOLDER, _LONG_PATH):
+        if any(block[157:257]) and kind not in _REFUSED:
             _refuse_ambiguous(path)  # node-tar skips what is no link and points somewhere, and not its content
+        numbers = _OTHER_NUMBERS if block[475] else _OTHER_NUMBERS + _TIMES
+        if not all(_READABLE.fullmatch(block[place]) for place in numbers):
+            _refuse_ambiguous(path)
         # Folders have no content, whatever some writers put here.
         return cls(path, kind, 0 if kind == _FOLDER else _number(block[124:136]))
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: str
-    size: int
-
-
-def _files(archive: _Archive, limits: TarballLimits) -> Iterator[_File]:
-    """Each file; before asking for the next one the caller may take its content from the archive."""
+def _files(archive: _Archive, limits: TarballLimits) -> Iterator[tuple[str, int]]:
+    """The path and size of each file, whose content the caller may take before asking for the next."""
     headers = 0
     extended: dict[bytes, bytes] = {}
     while any(block := archive.block()):
@@ -195,7 +196,7 @@ def _files(archive: _Archive, limits: TarballLimits) -> Iterator[_File]:
             if extended.get(b"size", b"%d" % header.size) != b"%d" % header.size:
                 _refuse_ambiguous(header.path)
             if _is_file(header, path):
-                yield _File(path, header.size)
+                yield path, header.size
             extended = {}
         archive.skip_to(end)
     if extended:
@@ -251,12 +252,11 @@ def _pax(content: bytes) -> dict[bytes, bytes]:
 
 def _checked_path(path: bytes, limits: TarballLimits) -> str:
     """The path, when every reader on every system unpacks it to one place below the package's folder."""
+    text = path.decode(errors="replace")
     if len(path) > limits.path_bytes:
-        raise Invalid(f"the path {path[:80]!r}... in the tarball is longer than {limits.path_bytes:,} bytes")
-    try:
-        text = path.decode()
-    except UnicodeDecodeError as error:
-        raise Invalid(f"the path {path!r} in the tarball is not UTF-8: rename it") from error
+        raise Invalid(f"the path {text[:80]!r}... in the tarball is longer than {limits.path_bytes:,} bytes")
+    if text.encode() != path:
+        raise Invalid(f"the path {text!r} in the tarball is not UTF-8: rename it")
     first, *inner = text.removesuffix("/").split("/")
     if first in ("", "..") or not {"", ".", ".."}.isdisjoint(inner):
         raise Invalid(f"{text!r} in the tarball may lead out of the package: use plain relative paths")
@@ -290,29 +290,29 @@ class _Contents:
         self._entries = 0
         self._unpacked_size = 0
 
-    def add(self, file: _File, archive: _Archive) -> None:
+    def add(self, path: str, size: int, archive: _Archive) -> None:
         """Counts a file in, and reads it if it is one of them."""
         self._entries += 1
-        self._unpacked_size += file.size
-        inner = file.path.partition("/")[2]  # npm leaves the first folder out, whatever it is called
-        name = inner.casefold().rstrip(". ")  # what Windows and macOS take for the same name
+        self._unpacked_size += size
+        # npm leaves the first folder out, whatever it is called; Windows and macOS take similar names for the same.
+        name = path.partition("/")[2].casefold().rstrip(". ")
         if name == "package.json":
-            self._add_package_json(file, inner, archive)
+            self._add_package_json(path, size, archive)
         elif name == "binding.gyp":
             self._has_binding_gyp = True
-        elif name.partition(".")[0] == "readme" and "/" not in name and file.size <= README_BYTES:
+        elif name.partition(".")[0] == "readme" and "/" not in name and size <= README_BYTES:
             is_other = name not in ("readme.md", "readme.markdown")  # npm prefers these, and then takes any
             if self._readme is None or is_other < self._readme[0]:
-                self._readme = is_other, archive.take(file.size)
+                self._readme = is_other, archive.take(size)
 
-    def _add_package_json(self, file: _File, inner: str, archive: _Archive) -> None:
+    def _add_package_json(self, path: str, size: int, archive: _Archive) -> None:
         if self._package_json is not None:
-            raise Invalid(f"{file.path!r} is the second package.json of the tarball: leave one of them out")
-        if inner != "package.json":
-            raise Invalid(f"{file.path!r} in the tarball must be spelled package.json: rename it")
-        if file.size > PACKAGE_JSON_BYTES:
-            raise TooLarge(f"{file.path!r} in the tarball is larger than {PACKAGE_JSON_BYTES:,} bytes")
-        self._package_json = archive.take(file.size)
+            raise Invalid(f"{path!r} is the second package.json of the tarball: leave one of them out")
+        if not path.endswith("/package.json"):
+            raise Invalid(f"{path!r} in the tarball must be spelled package.json: rename it")
+        if size > PACKAGE_JSON_BYTES:
+            raise TooLarge(f"{path!r} in the tarball is larger than {PACKAGE_JSON_BYTES:,} bytes")
+        self._package_json = archive.take(size)
 
     def report(self) -> TarballReport:
         """What was found."""

@@ -150,7 +150,6 @@ class Exchange:
     connect_timeout: float
     read_timeout: float
     deadline: float
-    wants_fresh: bool = False
     has_connected: bool = False
     has_heard: bool = False
 
@@ -182,6 +181,7 @@ class _PacedReader(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._exchange = _current.get()
+        self.has_ended = False
 
     def readable(self) -> bool:
         return True
@@ -190,6 +190,7 @@ class _PacedReader(io.RawIOBase):
         self._sock.settimeout(self._exchange.within(self._exchange.read_timeout))
         count = self._raw.readinto(buffer)
         self._exchange.has_heard |= bool(count)
+        self.has_ended = count == 0
         return count
 
     def close(self) -> None:
@@ -200,17 +201,20 @@ class _PacedReader(io.RawIOBase):
 class _PacedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_PacedReader(self.fp.detach(), sock))
+        self._reader = _PacedReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        """Read the head, and refuse half of one: http.client takes the end of the stream for the end of the head."""
+        super().begin()
+        if self._reader.has_ended:
+            raise ConnectionAbortedError("the answer ends within its head")
 
 
 class _Connection(HTTPConnection):
     """Connects to permitted addresses only; TLS, SNI and Host go by the name as ever."""
 
     response_class = _PacedResponse
-
-    @property
-    def is_connected(self) -> bool:
-        return super().is_connected and not _current.get().wants_fresh
 
     def _new_conn(self) -> socket.socket:
         exchange = _current.get()
@@ -256,7 +260,7 @@ class Connections:
         """Send one GET and return the head of its answer, the body still to be read.
 
         A server may give up a kept connection in the moment in which we use it. Then, and only while not a byte of
-        an answer has come, the request is sent once more over a connection of its own.
+        an answer has come, the request is sent once more; for the dead connection the pool opens a new one.
         """
         pools = self._pools_for(target, exchange.home)
         options: dict[str, Any] = {"retries": False, "preload_content": False, "decode_content": False}
@@ -267,7 +271,6 @@ class Connections:
             except (ProtocolError, SSLError):
                 if exchange.has_connected or exchange.has_heard:
                     raise
-                exchange.wants_fresh = True
                 return pools.urlopen("GET", target.url, redirect=False, headers=headers, **options)
 
     def close(self) -> None:

@@ -31,14 +31,14 @@ def current_until(fresh: Freshness) -> float:
     return fresh.checked_at.timestamp() + float(seconds)
 
 
-def fetch(name: PackageName, upstream: Upstream, *, asked_at: float) -> Outcome | None:
+def fetch(name: PackageName, upstream: Upstream, *, newer_than: float) -> Outcome | None:
     """Ask the upstream for `name` and bring in what it says; None when nothing has changed, or it has no such package.
 
-    Who waited for another's fetch that began after `asked_at` (Unix time) has its answer. Raises `UpstreamError`.
+    Who waited for another's fetch that began after `newer_than` (Unix time) has its answer. Raises `UpstreamError`.
     """
     with flight.single(f"packument {upstream.pk} {name}"):
         fresh = freshness(name, upstream)
-        if fresh is not None and fresh.checked_at.timestamp() >= asked_at:
+        if fresh is not None and fresh.checked_at.timestamp() > newer_than:
             return None
         try:
             outcome = _fetch(name, upstream, fresh)

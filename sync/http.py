@@ -220,6 +220,8 @@ def _failures_named(place: str, *, in_body: bool = False) -> Iterator[None]:
     except addresses.NotPermitted as error:
         reason = "leads into a network that is neither public nor this upstream's own"
         raise ForbiddenTarget(f"{place} {reason}; nothing was sent there") from error
+    except failures.NewConnectionError as error:  # which urllib3 counts among the timeouts
+        raise Unreachable(f"{place} cannot be reached: {_reason(error)}") from error
     except failures.TimeoutError as error:
         raise Unreachable(f"{place} did not answer in time") from error
     except failures.ProtocolError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# An upstream that suddenly lists less than half of what it had is rather ill than right.
+# An upstream that suddenly lists less than half of what it had, or nothing at all, is rather ill than right.
 MASS_REMOVAL = 10
 
 
@@ -30,7 +30,7 @@ def compare(theirs: Mapping[str, str], ours: Mapping[str, str], gone: frozenset[
     """What makes `ours` like `theirs`; both map version numbers to digests, `gone` are our tombstones among `ours`."""
     missing = tuple(number for number in ours if number not in theirs and number not in gone)
     standing = len(ours) - len(gone)
-    is_mass = len(missing) >= MASS_REMOVAL and len(missing) * 2 > standing
+    is_mass = not theirs or (len(missing) >= MASS_REMOVAL and len(missing) * 2 > standing)
     return Plan(
         added=tuple(number for number in theirs if number not in ours),
         edited=tuple(

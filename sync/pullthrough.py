@@ -5,6 +5,7 @@ budget when what is here can be served. The fetch goes on by itself in either ca
 """
 
 import logging
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -29,6 +30,8 @@ _STALE_SECONDS = 5.0
 _RECHECK_SECONDS = 1.0
 
 _threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="packument")
+_guard = threading.Lock()
+_fetches: dict[tuple[int, str], Future[Outcome | None]] = {}
 
 
 class PullThrough:
@@ -47,10 +50,8 @@ class PullThrough:
                 until = min(until, fresh.checked_at.timestamp() + _RECHECK_SECONDS)
             if asked_at < until:
                 return until
-        is_here = apply.is_here(name)
-        if breaker.is_open(upstream):
-            return self._stale(name, upstream, is_here, upstream.last_error)
-        return self._wait(name, upstream, is_here, asked_at)
+        seen_at = fresh.checked_at.timestamp() if fresh else 0.0
+        return self._wait(name, upstream, is_here=apply.is_here(name), newer_than=seen_at)
 
     def tarball(self, version: Version) -> Delivery | Blob:
         """Fetch the tarball."""
@@ -65,14 +66,15 @@ class PullThrough:
         upstream = routing.route(name).upstream
         if upstream is None:
             return False
-        self._wait(name, upstream, is_here=False, asked_at=time.time())
+        self._wait(name, upstream, is_here=False, newer_than=time.time())
         return apply.is_here(name)
 
-    def _wait(self, name: PackageName, upstream: Upstream, is_here: bool, asked_at: float) -> float:
+    def _wait(self, name: PackageName, upstream: Upstream, *, is_here: bool, newer_than: float) -> float:
+        if breaker.is_open(upstream):
+            return self._stale(name, upstream, is_here, upstream.last_error)
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
-        future: Future[Outcome | None] = _threads.submit(_fetch, name, upstream, asked_at)
         try:
-            future.result(timeout=patience)
+            _join(name, upstream, newer_than).result(timeout=patience)
         except FutureTimeout:
             return self._stale(name, upstream, is_here, f"{upstream} is slow")
         except UpstreamError as error:
@@ -82,7 +84,7 @@ class PullThrough:
         except Forbidden as error:  # published here in the meantime
             logger.info("not taken from %s: %s", upstream, error.sentence)
         fresh = fetching.freshness(name, upstream)
-        return fetching.current_until(fresh) if fresh else asked_at
+        return fetching.current_until(fresh) if fresh else time.time() + _STALE_SECONDS
 
     def _stale(
         self,
@@ -101,6 +103,17 @@ class PullThrough:
         )
 
 
-def _fetch(name: PackageName, upstream: Upstream, asked_at: float) -> Outcome | None:
+def _join(name: PackageName, upstream: Upstream, newer_than: float) -> Future[Outcome | None]:
+    """The fetch that is under way in this process, or a new one: who waits for it costs no thread and no request."""
+    key = (upstream.pk, str(name))
+    with _guard:
+        found = _fetches.get(key)
+        if found is None:
+            found = _fetches[key] = _threads.submit(_fetch, name, upstream, newer_than)
+            found.add_done_callback(lambda _: _fetches.pop(key))
+    return found
+
+
+def _fetch(name: PackageName, upstream: Upstream, newer_than: float) -> Outcome | None:
     close_old_connections()
-    return fetching.fetch(name, upstream, asked_at=asked_at)
+    return fetching.fetch(name, upstream, newer_than=newer_than)

@@ -36,9 +36,9 @@ def read(body: bytes, name: str) -> Theirs:
     """The packument in `body`. Raises `Unreadable` when it is not one, or is another package's."""
     try:
         top = jsontext.slices(body)
-        versions = jsontext.slices(top["versions"]) if _is_object(top.get("versions")) else {}
-        head = {key: None if key in ("versions", "dist-tags") else jsontext.decode(top[key]) for key in top}
-        tags = jsontext.decode(top["dist-tags"]) if "dist-tags" in top else {}
+        versions = jsontext.slices(top["versions"]) if "versions" in top else {}
+        head = {key: None if key in ("versions", "dist-tags") else jsontext.decode(bytes(top[key])) for key in top}
+        tags = jsontext.decode(bytes(top["dist-tags"])) if "dist-tags" in top else {}
     except ValueError as error:
         raise Unreadable(f"it is not a packument: {error}") from error
     if head.get("name") != name:
@@ -46,10 +46,6 @@ def read(body: bytes, name: str) -> Theirs:
     _complete_time(head)
     clean = {tag: number for tag, number in tags.items() if isinstance(number, str)} if isinstance(tags, dict) else {}
     return Theirs(head=head, versions=versions, tags=clean)
-
-
-def _is_object(text: msgspec.Raw | None) -> bool:
-    return text is not None and memoryview(text)[:1] == b"{"
 
 
 def _complete_time(head: dict[str, Any]) -> None:

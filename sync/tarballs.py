@@ -190,7 +190,9 @@ def fetch(version: Version, upstream: Upstream) -> Delivery | Blob:
     """The tarball of `version`, joined in its fetch when one is under way. Raises `NotFound` or `Unavailable`."""
     with _guard:
         found = _fetches.get(version.pk)
+        mine = found is None
         if found is None:
             found = _fetches[version.pk] = Fetch(version, upstream)
-            _threads.submit(found.run)
+    if mine:
+        _threads.submit(found.run)
     return found.result()

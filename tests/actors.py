@@ -52,8 +52,7 @@ def publish_body(
     name: str, version: str, *, tag: str = "latest", files: dict | None = None, tarball: bytes | None = None, **manifest
 ) -> dict:
     """The document that npm sends."""
-    manifest = {"name": name, "version": version, **manifest}
-    packed = tarball or tarballs.pack(name, version, files=files, **manifest)
+    packed = tarball or tarballs.package(name, version, files or {}, **manifest)
     digests = Digests()
     digests.update(packed)
     filename = f"{name}-{version}.tgz"
@@ -66,7 +65,7 @@ def publish_body(
         "_id": name,
         "name": name,
         "dist-tags": {tag: version},
-        "versions": {version: {**manifest, "_id": f"{name}@{version}", "dist": dist}},
+        "versions": {version: {"name": name, "version": version, **manifest, "_id": f"{name}@{version}", "dist": dist}},
         "access": None,
         "_attachments": {
             filename: {

@@ -71,6 +71,8 @@ def request(method: str, url: str, *, body: bytes | str | dict | None = None, he
             chunks.close()
     status, sent = started[-1]
     code, _, reason = status.partition(" ")
+    if method == "HEAD":  # a server sends no body then, whatever the application gives
+        raw = b""
     return Answer(int(code), reason, {name.lower(): value for name, value in sent}, raw)
 
 

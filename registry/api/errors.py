@@ -81,7 +81,8 @@ def _registry_error(error: RegistryError) -> Response:
 
 
 def _response(status: int, sentence: str) -> Response:
-    return Response({"error": sentence}, status=status, headers={"Cache-Control": "no-store"})
+    text = sentence.encode(errors="replace").decode()  # it may quote half a character, which UTF-8 cannot hold
+    return Response({"error": text}, status=status, headers={"Cache-Control": "no-store"})
 
 
 def _phrase(sentence: str) -> str:

@@ -24,7 +24,7 @@ from registry.names import PackageName
 from registry.upstream import Delivery
 
 _CHUNK = 256 << 10
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})|bytes=-([0-9]{1,18})")
 
 
 class PackageView(APIView):
@@ -109,7 +109,6 @@ def _pass_on(delivery: Delivery) -> StreamingHttpResponse:
 
 
 def _send(request: Request, entry: Ready) -> HttpResponseBase:
-    wanted = _range(request.META.get("HTTP_RANGE", ""), int(dict(entry.headers)["Content-Length"]))
     if entry.path is None and settings.S3_REDIRECT:
         response: HttpResponseBase = HttpResponseRedirect(blobs.url(entry.sha512))
         response["Cache-Control"] = "no-store"
@@ -119,19 +118,25 @@ def _send(request: Request, entry: Ready) -> HttpResponseBase:
         response["X-Accel-Redirect"] = f"{settings.ACCEL_PREFIX}/{keys.blob(entry.sha512)}"
         del response["Content-Length"]
         return response
+    wanted = _range(request, entry)
     if wanted is not None:
         return _part(entry, *wanted)
-    return _with_headers(FileResponse(blobs.read(entry.sha512)), entry)
+    response = _with_headers(FileResponse(blobs.read(entry.sha512)), entry)
+    del response["Content-Disposition"]  # Django would have it saved under the name that the file has in the store
+    return response
 
 
-def _range(header: str, size: int) -> tuple[int, int] | None:
+def _range(request: Request, entry: Ready) -> tuple[int, int] | None:
     """First and last byte of the one range that is asked for; None: send it all (RFC 9110, 14.2 allows that)."""
-    found = _RANGE.fullmatch(header.strip())
-    if not found or header.strip() == "bytes=-":
+    found = _RANGE.fullmatch(request.META.get("HTTP_RANGE", "").strip())
+    is_same_file = request.META.get("HTTP_IF_RANGE", entry.etag) == entry.etag
+    if not found or not is_same_file or request.method != "GET":
         return None
-    if not found[1]:
-        return (max(0, size - int(found[2])), size - 1)
-    return (int(found[1]), min(int(found[2] or size - 1), size - 1))
+    size = int(dict(entry.headers)["Content-Length"])
+    first, last, suffix = found.groups()
+    if suffix:
+        return (max(0, size - int(suffix)), size - 1)
+    return (int(first), min(int(last or size), size - 1))
 
 
 def _part(entry: Ready, first: int, last: int) -> HttpResponseBase:

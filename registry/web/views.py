@@ -8,9 +8,10 @@ from django.views.decorators.http import require_safe
 from registry.models import Blob, Package
 
 
-@require_safe
 def root(request: HttpRequest) -> HttpResponse:
     """`GET /`: a browser is sent to the pages; a client is told that this is a registry."""
+    if request.method not in ("GET", "HEAD"):
+        return JsonResponse({"error": "the root can only be read"}, status=405, headers={"Allow": "GET, HEAD"})
     if "text/html" in request.headers.get("Accept", ""):
         return HttpResponseRedirect("/-/web/")
     return JsonResponse({"registry": "larder", "packages": Package.objects.count()})

@@ -172,7 +172,7 @@ def test_it_is_known_whether_installing_runs_a_script(fields, files, expected):
         ({"readme.txt": "text", "README.md": "markdown"}, "markdown"),
         ({"Readme.markdown": "markdown", "README": "text"}, "markdown"),
         ({"README": "one", "README.txt": "two"}, "one"),
-        ({"docs/README.md": "deep", "readmemore.md": "other"}, None),
+        ({"docs/README.md": "deep", "readmemore.md": "other", "readme.d/x.md": "part"}, None),
         ({"README.md": b"caf\xe9"}, "caf\ufffd"),
         ({"README.md": "x" * 2**20}, "x" * 2**20),
         ({"README.md": "x" * (2**20 + 1)}, None),
@@ -206,7 +206,7 @@ def test_links_with_long_targets_are_links():
         assert "in the tarball" in refusal(archive_of(link("package/x", "y" * 200), tar_format=tar_format))
 
 
-@pytest.mark.parametrize("kind", [b"S", b"D", b"M", b"V", b"X", b"A", b"\xff"])
+@pytest.mark.parametrize("kind", [b"S", b"7", b"D", b"M", b"V", b"X", b"A", b"\xff"])
 def test_kinds_that_npm_does_not_know_are_refused(kind):
     archive = patched(tar([file("package/x"), PACKAGE_JSON]), 156, kind)
     assert "'package/x' in the tarball is neither" in refusal(zipped(archive))
@@ -274,6 +274,21 @@ def test_a_file_that_claims_to_point_somewhere_is_refused():
     """node-tar skips its header and then takes its content for headers."""
     archive = patched(tar([file("package/x", tar([EVIL])), PACKAGE_JSON]), 157, b"target")
     assert "two ways" in refusal(zipped(archive))
+    archive = patched(tar([file("x", MANIFEST, path="package/package.json")], tarfile.PAX_FORMAT), 157, b"target")
+    assert "two ways" in refusal(zipped(archive))
+
+
+@pytest.mark.parametrize("offset", [100, 108, 116, 136, 329, 337, 476, 488])
+@pytest.mark.parametrize("number", [b"\x81\0\0\0\0\0\0\1", b"\x80\1\0\0\0\0\0\1", b"\xff\0\0\0\0\0\0\1"])
+def test_a_header_with_a_number_that_npm_cannot_read_is_refused(offset, number):
+    """node-tar skips such a header, too."""
+    archive = patched(tar([file("package/x", tar([EVIL])), PACKAGE_JSON]), offset, number)
+    assert "two ways" in refusal(zipped(archive))
+
+
+def test_large_user_ids_are_read():
+    archive = patched(tar([PACKAGE_JSON]), 108, b"\x80\0\0\0\x7f\xff\xff\xff")
+    assert look(zipped(archive)).package_json == MANIFEST
 
 
 def test_bytes_behind_a_name_are_refused():
@@ -295,6 +310,12 @@ def test_bytes_behind_a_name_are_refused():
 )
 def test_extended_headers_that_say_two_things_are_refused(pax):
     assert "two ways" in refusal(archive_of(file("package/x", b"", **pax), tar_format=tarfile.PAX_FORMAT))
+
+
+def test_an_extended_header_with_two_paths_is_refused():
+    content = b"23 path=package/one.js\n23 path=package/two.js\n"
+    archive = patched(tar([file("PaxHeader", content), PACKAGE_JSON]), 156, b"x")
+    assert "two ways" in refusal(zipped(archive))
 
 
 def test_two_extended_headers_for_one_entry_are_refused():

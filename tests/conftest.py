@@ -1,0 +1,89 @@
+"""What tests of the whole application stand on.
+
+A test that takes one of the people or the upstream also says `pytestmark = pytest.mark.django_db(transaction=True)`:
+commits are real, and `-m django_db` finds it.
+"""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as django_settings
+
+from audit import drain
+from audit.models import Parked
+from registry import blobs, catalog, policies
+from registry.upstream import elsewhere
+from sync import fetching, pullthrough
+from sync import tarballs as sync_tarballs
+from tests.actors import Person
+from tests.effects import Effects
+from tests.fake_upstream import FakeUpstream
+from tests.threads import PassingThreads
+
+
+@pytest.fixture
+def anyone() -> Person:
+    """Somebody who is not signed in."""
+    return Person()
+
+
+@pytest.fixture
+def alice(transactional_db) -> Person:
+    return Person("alice").login()
+
+
+@pytest.fixture
+def bob(transactional_db) -> Person:
+    return Person("bob").login()
+
+
+@pytest.fixture
+def upstream(transactional_db, settings) -> Iterator[FakeUpstream]:
+    """A registry that we fetch from. Nothing that it says is taken for current: a test about that sets the seconds."""
+    settings.FRESH_SECONDS = settings.MISSING_SECONDS = 0
+    settings.UPSTREAM_BUDGET_SECONDS, settings.UPSTREAM_TIMEOUT_SECONDS = 1.0, 5.0
+    with FakeUpstream() as fake:
+        settings.UPSTREAM_URL = fake.url
+        yield fake
+
+
+@pytest.fixture
+def effects(transactional_db) -> Effects:
+    """What was stored, recorded and asked for since the last look."""
+    return Effects()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test with a database begins like a process that was just started, and leaves nothing behind."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None and "transactional_db" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("transactional_db" if _commits(request) else "db")
+    _forget()
+    pools = [PassingThreads(16), PassingThreads(32)]
+    monkeypatch.setattr(pullthrough, "_threads", pools[0])
+    monkeypatch.setattr(sync_tarballs, "_threads", pools[1])
+    yield
+    for pool in pools:
+        pool.shutdown()
+    if _commits(request) and "_own_journal" not in request.fixturenames:  # the journal's own tests park on purpose
+        drain.drain_all()
+        assert list(Parked.objects.values_list("subscriber", "error")) == [], "a subscriber failed"
+    assert list(blobs.spool_folder().iterdir()) == [], "spool files were left"
+    shutil.rmtree(django_settings.VAR / "blobs", ignore_errors=True)
+    _forget()
+
+
+def _commits(request: pytest.FixtureRequest) -> bool:
+    """Whether the test's transactions are real ones."""
+    marker = request.node.get_closest_marker("django_db")
+    return "transactional_db" in request.fixturenames or bool(marker and marker.kwargs.get("transaction"))
+
+
+def _forget() -> None:
+    catalog.forget()
+    for remembered in (elsewhere, fetching.client, policies._policies):
+        remembered.cache_clear()

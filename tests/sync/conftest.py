@@ -1,0 +1,67 @@
+"""What tests of upstreams need beside the upstream itself."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from registry import catalog
+from sync.models import Freshness, Upstream
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[int, Callable[[], Any]], list[Future]]]:
+    """`crowd(8, work)`: eight people do the same at the same time; gives the futures of what they got."""
+    pools = []
+
+    def _crowd(size: int, work: Callable[[], Any]) -> list[Future]:
+        pools.append(ThreadPoolExecutor(size))
+        return [pools[-1].submit(_leaving_no_connection, work) for _ in range(size)]
+
+    yield _crowd
+    for pool in pools:
+        pool.shutdown()
+
+
+def _leaving_no_connection(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    finally:
+        connections.close_all()
+
+
+@pytest.fixture
+def later() -> Callable[[], None]:
+    """`later()`: all that upstreams have said is old by now, and no breaker is open."""
+
+    def _later() -> None:
+        catalog.forget()
+        Freshness.objects.update(checked_at="2020-01-01T00:00:00Z")
+        Upstream.objects.update(failures=0, resting_until=None)
+
+    return _later
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Any]], Any]:
+    """`eventually(is_so)`: wait until it is so, and give what it gave."""
+
+    def _eventually(is_so: Callable[[], Any], seconds: float = 20) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := is_so()):
+            assert time.monotonic() < deadline, "it never was"
+            time.sleep(0.02)
+        return found
+
+    return _eventually
