@@ -9,7 +9,7 @@ from collections.abc import Callable
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
@@ -57,3 +57,20 @@ class Messages(OnPages, MessageMiddleware):
 
 class Framing(OnPages, XFrameOptionsMiddleware):
     """No page of ours in a foreign frame."""
+
+
+class Length:
+    """Says how long each whole answer is; one without would be sent in chunks, which npm does not keep in memory.
+
+    A 304 has none: it would be that of the document which is not sent.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        response = self._get_response(request)
+        if isinstance(response, HttpResponse) and response.status_code != 304:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response

@@ -6,19 +6,21 @@ nothing is asked, so that readers get what is here at once.
 
 from datetime import timedelta
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
-from sync.http import UpstreamError
+from sync.http import ForbiddenTarget, TooLarge, UpstreamError
 from sync.models import Upstream
 
 TOLERATED = 5
 LONGEST_REST = 60.0
 
 
-def is_open(upstream: Upstream) -> bool:
-    """Whether nothing should be asked of the upstream now."""
-    return upstream.resting_until is not None and upstream.resting_until > timezone.now()
+def resting(upstream: Upstream) -> float:
+    """Seconds for which nothing should be asked of the upstream; 0 when it may be asked now."""
+    if upstream.resting_until is None:
+        return 0.0
+    return max(0.0, (upstream.resting_until - timezone.now()).total_seconds())
 
 
 def succeeded(upstream: Upstream) -> None:
@@ -28,9 +30,18 @@ def succeeded(upstream: Upstream) -> None:
 
 
 def failed(upstream: Upstream, error: UpstreamError) -> None:
-    """The upstream has failed. What it says itself about when to come back (429, 503) counts at once."""
-    Upstream.objects.filter(pk=upstream.pk).update(failures=F("failures") + 1, last_error=error.sentence[:1000])
-    failures = Upstream.objects.values_list("failures", flat=True).get(pk=upstream.pk)
+    """The upstream has failed. What it says itself about when to come back (429, 503) counts at once.
+
+    A document that we will not take is no illness. And what was under way when the breaker opened fails of the same
+    illness: it does not make the rest longer.
+    """
+    if isinstance(error, TooLarge | ForbiddenTarget):
+        return
+    awake = Q(resting_until=None) | Q(resting_until__lte=timezone.now())
+    counted = Upstream.objects.filter(awake, pk=upstream.pk).update(
+        failures=F("failures") + 1, last_error=error.sentence[:1000]
+    )
+    failures = Upstream.objects.values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
     rest = error.retry_after or (2.0 ** (failures - TOLERATED) if failures >= TOLERATED else 0.0)
     if rest > 0:
         until = timezone.now() + timedelta(seconds=min(rest, LONGEST_REST))

@@ -5,6 +5,7 @@ budget when what is here can be served. The fetch goes on by itself in either ca
 """
 
 import logging
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,8 +71,8 @@ class PullThrough:
         return apply.is_here(name)
 
     def _wait(self, name: PackageName, upstream: Upstream, *, is_here: bool, newer_than: float) -> float:
-        if breaker.is_open(upstream):
-            return self._stale(name, upstream, is_here, upstream.last_error)
+        if rest := breaker.resting(upstream):
+            return self._stale(name, upstream, is_here, upstream.last_error, rest)
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
         try:
             _join(name, upstream, newer_than).result(timeout=patience)
@@ -99,7 +100,7 @@ class PullThrough:
             return time.time() + _STALE_SECONDS
         raise Unavailable(
             f"{name} is not here, and {upstream} cannot be asked now ({why}): try again",
-            retry_after=int(retry_after or 10),
+            retry_after=math.ceil(retry_after or 10),
         )
 
 

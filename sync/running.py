@@ -4,6 +4,7 @@ Each step is its own transaction and does nothing when it has been done: after a
 less to do.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ def _bring_in(task: SyncTask, progress: Progress) -> str:
     source = routing.route(name)
     if source.upstream is None:
         raise Forbidden(f"not fetched: {source.why}")
-    if breaker.is_open(source.upstream):
-        raise Unavailable(f"{source.upstream} is resting: {source.upstream.last_error}")
+    if rest := breaker.resting(source.upstream):
+        raise Unavailable(f"{source.upstream} is resting: {source.upstream.last_error}", retry_after=math.ceil(rest))
     outcome = fetching.fetch(name, source.upstream, newer_than=time.time())
     if not apply.is_here(name):
         raise NotFound(f"{source.upstream} has no package {name}")

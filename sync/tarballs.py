@@ -6,6 +6,7 @@ are given to readers only when the whole has its integrity, so that a bad tarbal
 
 import errno
 import logging
+import math
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class Fetch:
         except UpstreamError as error:
             breaker.failed(self._upstream, error)
             logger.warning("%s could not be fetched: %s", self._version, error.sentence)
-            self._tell(error=Unavailable(error.sentence, retry_after=int(error.retry_after or 5)))
+            self._tell(error=Unavailable(error.sentence, retry_after=math.ceil(error.retry_after or 5)))
         except RegistryError as error:
             self._tell(error=error)
         except Exception:
@@ -130,6 +131,9 @@ class Fetch:
         return Integrity.of(dist) if isinstance(dist, dict) else None
 
     def _fetch(self) -> Blob:
+        if rest := breaker.resting(self._upstream):
+            why = f"{self._upstream} cannot be asked now ({self._upstream.last_error})"
+            raise Unavailable(f"the tarball of {self._version} is not here, and {why}", retry_after=math.ceil(rest))
         origin = Origin.of(self._upstream.url)
         with client().get(self._version.source_url, origin=origin, headers={"accept-encoding": "identity"}) as response:
             if response.status in (404, 410):

@@ -62,7 +62,6 @@ def test_a_missing_package_is_missing_in_words(anyone):
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (404, "application/json")
     assert answer.json() == {"error": "left-pad is not in this registry: check the spelling, or publish it"}
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-length"] == str(len(answer.raw))
 
 
 def test_an_upstream_that_is_down_is_no_404(anyone, upstream):
@@ -108,3 +107,21 @@ def test_ping(anyone, path):
 
 def test_a_ping_asks_for_no_credentials_and_reads_none():
     assert Person(token="nonsense").send("GET", "/-/ping").status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/-/ping",
+        "/@acme%2fpad",
+        "/@acme%2fpad/1.0.0",
+        "/-/package/@acme%2fpad/dist-tags",
+        "/nothing",
+        "/-/nothing",
+        "/a/b/c",
+    ],
+)
+def test_every_answer_says_how_long_it_is(anyone, pad, path):
+    got, head = (anyone.send(method, path) for method in ("GET", "HEAD"))
+    assert got.headers["content-length"] == head.headers["content-length"] == str(len(got.raw))

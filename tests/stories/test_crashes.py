@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
 from threading import Event
@@ -54,9 +54,10 @@ def box() -> str:
 
 
 def kill_worker(server: Server) -> None:
-    """The master starts another one."""
+    """The master starts another one; this returns when it answers."""
     [worker] = server.workers
     os.kill(worker, signal.SIGKILL)
+    server.get("/-/ping")
 
 
 def kill_all(server: Server) -> None:
@@ -67,40 +68,50 @@ def kill_all(server: Server) -> None:
 # --- At any moment --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kill", "times"), [(kill_worker, 25), (kill_all, 10)])
-def test_a_version_is_there_or_not_whenever_the_kill_comes(server, alice, box, kill, times):
-    moments = random.Random(20)
-    duration = max(how_long(alice, Upload(box, f"0.{minor}.0", size=SIZE)) for minor in range(2))
-    # One package for all, and one for each: what is not there must not be there as an empty package either.
-    uploads = [Upload(box if n % 2 else f"{box}-{n}", f"1.{n}.0", size=SIZE, seed=n) for n in range(times)]
-
-    outcomes = {}
-    for upload in uploads:
-        with ThreadPoolExecutor(1) as client:
-            publishing = client.submit(outcome, alice, upload)
+@pytest.mark.parametrize(("kill", "rounds"), [(kill_worker, 8), (kill_all, 5)])
+def test_a_version_is_there_or_not_whenever_the_kill_comes(server, alice, box, kill, rounds):
+    moments = random.Random(2026)
+    duration = max(seconds_for(alice, [Upload(box, f"0.{minor}.{n}", size=SIZE) for n in range(4)]) for minor in (0, 1))
+    outcomes: dict[Upload, int | None] = {}
+    for minor in range(rounds):
+        # Some into one package and some as packages of their own: what failed must not be there as an empty one either.
+        names = [box, box, f"{box}-{minor}-a", f"{box}-{minor}-b"]
+        uploads = [Upload(name, f"1.{minor}.{n}", size=SIZE, seed=n) for n, name in enumerate(names)]
+        with publishing(alice, uploads) as results:
             time.sleep(moments.triangular(0, 1.2 * duration, 0.9 * duration))  # most is decided near the end
             kill(server)
-            outcomes[upload] = publishing.result()
+            outcomes.update(zip(uploads, (result.result() for result in results), strict=True))
 
     events = published_events(server)
+    print("OUTCOMES", list(outcomes.values()))
     for upload, status in outcomes.items():
         is_there = assert_there_or_not(server, upload, events)
         assert is_there or status != 201, f"{upload} was promised and is not there"
         assert alice.publish(upload).status == (403 if is_there else 201)
-        assert assert_there_or_not(server, upload, published_events(server) if not is_there else events)
+    events = published_events(server)
+    assert all(assert_there_or_not(server, upload, events) for upload in outcomes)
 
 
-def how_long(publisher: Publisher, upload: Upload) -> float:
-    upload.content_length  # noqa: B018 (what is computed once is not part of the publish)
+@contextmanager
+def publishing(publisher: Publisher, uploads: list[Upload]) -> Iterator[list[Future]]:
+    """All of them under way."""
+    for upload in uploads:
+        upload.content_length  # noqa: B018 (hashing is not part of the publish, and is remembered)
+    with ThreadPoolExecutor(len(uploads)) as clients:
+        yield [clients.submit(outcome, publisher, upload) for upload in uploads]
+
+
+def seconds_for(publisher: Publisher, uploads: list[Upload]) -> float:
     begin = time.monotonic()
-    assert publisher.publish(upload).status == 201
+    with publishing(publisher, uploads) as results:
+        assert [result.result() for result in results] == [201] * len(uploads)
     return time.monotonic() - begin
 
 
-def outcome(publisher: Publisher, upload: Upload) -> int | None:
+def outcome(publisher: Publisher, upload: Upload, body: Iterable[bytes] | None = None) -> int | None:
     """The status, or None when the connection broke."""
     try:
-        return publisher.publish(upload).status
+        return publisher.publish(upload, body).status
     except (OSError, http.client.HTTPException):
         return None
 
@@ -133,7 +144,7 @@ def test_killed_while_the_tarball_comes_in(server, alice, box):
     """The spool has the first half of it, which the janitor takes when it has become old."""
     upload, before = Upload(box, size=SIZE), spooled(server)
     with ThreadPoolExecutor(1) as client, half_sent(upload) as body:
-        publishing = client.submit(outcome_of, alice, upload, body)
+        publishing = client.submit(outcome, alice, upload, body)
         eventually(lambda: spooled(server) - before)
         kill_worker(server)
     assert publishing.result() is None
@@ -195,13 +206,6 @@ def half_sent(upload: Upload) -> Iterator[Iterable[bytes]]:
         go_on.set()
 
 
-def outcome_of(publisher: Publisher, upload: Upload, body: Iterable[bytes]) -> int | None:
-    try:
-        return publisher.publish(upload, body).status
-    except (OSError, http.client.HTTPException):
-        return None
-
-
 @contextmanager
 def commits_held_up(server: Server) -> Iterator[None]:
     """Nobody can write an event while this lasts, so no publish gets to its commit."""
@@ -219,7 +223,7 @@ def commits_held_up(server: Server) -> Iterator[None]:
 
 
 def spooled(server: Server) -> set[str]:
-    return {file.name for file in (server.var / "spool").iterdir()}
+    return {file.name for file in (server.var / "spool").glob("*")}
 
 
 def blobs(server: Server) -> set[str]:

@@ -37,7 +37,7 @@ def rest(row: Upstream) -> float:
 
 
 def test_a_few_failures_are_borne(row):
-    assert not breaker.is_open(fail(row, breaker.TOLERATED - 1))
+    assert not breaker.resting(fail(row, breaker.TOLERATED - 1))
     assert (row.failures, row.last_error) == (breaker.TOLERATED - 1, "it is ill")
 
 
@@ -68,7 +68,7 @@ def test_readers_open_it(upstream, anyone):
     upstream.fault("*", "status", code=500)
     for number in range(breaker.TOLERATED):
         anyone.view(f"package-{number}")
-    assert breaker.is_open(Upstream.objects.get())
+    assert breaker.resting(Upstream.objects.get())
 
 
 def test_each_rest_is_longer_than_the_one_before_up_to_a_minute(row):
@@ -101,7 +101,7 @@ def test_one_failure_after_its_rest_opens_it_again(upstream, anyone, row):
     upstream.fault("*", "status", code=500)
     assert anyone.view("left-pad").status == 503
     row.refresh_from_db()
-    assert breaker.is_open(row)
+    assert breaker.resting(row)
 
 
 def test_what_it_says_about_when_to_come_back_counts_at_once(row):
@@ -114,7 +114,7 @@ def test_one_document_that_will_not_do_says_nothing_about_the_rest(row, error):
     for _ in range(breaker.TOLERATED * 2):
         breaker.failed(row, error)
     row.refresh_from_db()
-    assert not breaker.is_open(row)
+    assert not breaker.resting(row)
 
 
 def test_an_operator_can_end_the_rest(upstream, anyone, row):
