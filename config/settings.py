@@ -259,6 +259,8 @@ MISSING_SECONDS = env.int("LARDER_MISSING_SECONDS", default=30)
 UPSTREAM_BUDGET_SECONDS = env.float("LARDER_UPSTREAM_BUDGET_SECONDS", default=3.0)
 # LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
 UPSTREAM_TIMEOUT_SECONDS = env.float("LARDER_UPSTREAM_TIMEOUT_SECONDS", default=60.0)
+# LARDER_TARBALL_TIMEOUT_SECONDS: how long one tarball may take in all.
+TARBALL_TIMEOUT_SECONDS = env.float("LARDER_TARBALL_TIMEOUT_SECONDS", default=1800.0)
 # LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
 MAX_PACKUMENT_BYTES = env.int("LARDER_MAX_PACKUMENT_MB", default=128) << 20
 

@@ -81,13 +81,9 @@ def tarball(name: PackageName, filename: str) -> Ready | Delivery:
     if number is None:
         raise NotFound(f"{filename} is not a tarball of {name}: they are named {name.tarball('<version>')}")
     before = generation.current()
-    version = _published(name, number)
-    if version is None:  # clients with a lockfile ask for tarballs before they ask for the document
-        upstream.elsewhere().refresh(name, wanting=number)
-        version = _published(name, number)
-    stamp, judgement = _judged(name)
-    if version is None:
-        raise NotFound(f"{name} has no version {number}")
+    version = _published(name, number) or _look_for(name, number)
+    stamp = version.package.stamp
+    judgement = _admitted(name, stamp)
     if number in judgement.refused:
         raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
     blob = version.blob
@@ -112,10 +108,14 @@ def _judged(name: PackageName) -> tuple[Stamp, Judgement]:
     stamp = Package.objects.stamp(str(name))
     if stamp is None:
         raise NotFound(f"{name} is not in this registry: check the spelling, or publish it")
+    return stamp, _admitted(name, stamp)
+
+
+def _admitted(name: PackageName, stamp: Stamp) -> Judgement:
     judgement = policies.judge(str(name), stamp)
     if judgement.refused_whole:
         raise Blocked(judgement.refused_whole)
-    return stamp, judgement
+    return judgement
 
 
 def _kept(key: DocumentKey, stamp: Stamp) -> Ready | None:
@@ -127,6 +127,16 @@ def _published(name: PackageName, number: str) -> Version | None:
     rows = Version.objects.published().select_related("package", "blob")
     light = rows.defer("abbreviated", "package__head")
     return light.filter(package__name=str(name), package__unpublished_at=None, number=number).first()
+
+
+def _look_for(name: PackageName, number: str) -> Version:
+    """A version that is not known here: clients with a lockfile ask for tarballs before they ask for the document."""
+    upstream.elsewhere().refresh(name, wanting=number)
+    version = _published(name, number)
+    if version is None:
+        _judged(name)
+        raise NotFound(f"{name} has no version {number}")
+    return version
 
 
 def _pick(name: PackageName, spec: str) -> Fragments | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from registry import jsontext, lifecycle, semver
+from registry import jsontext, lifecycle
 from registry.errors import Forbidden
 from registry.events import PACKAGE_MIRRORED
 from registry.manifests import Fragments
@@ -29,6 +29,7 @@ class Incoming:
     """One version as an upstream gives it."""
 
     number: str
+    order_key: str
     texts: Fragments
     source_url: str
     source_digest: str
@@ -52,16 +53,16 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
     Raises `Forbidden` when the name is published here, or comes from another upstream.
     """
     with transaction.atomic():
-        rows = Package.objects.select_for_update(no_key=True)
-        package, _ = rows.get_or_create(name=str(name), defaults={"scope": name.scope, "origin": origin})
+        package, is_new = _lock_or_create(name, changes, origin)
         if package.origin != origin:
             raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")
         _add(package, changes.added)
         _edit(package, changes.edited)
         _remove(package, changes.removed)
         _set_tags(package, changes.tags)
-        Package.objects.filter(pk=package.pk).update(head=jsontext.encode(changes.head), unpublished_at=None)
-        lifecycle.touch(package)
+        if not is_new:
+            Package.objects.filter(pk=package.pk).update(head=jsontext.encode(changes.head), unpublished_at=None)
+            lifecycle.touch(package)
         journal.record(
             PACKAGE_MIRRORED, f"package:{name}", actor=actor,
             added=len(changes.added), edited=len(changes.edited), removed=sorted(changes.removed),
@@ -69,12 +70,23 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
     return package
 
 
+def _lock_or_create(name: PackageName, changes: Changes, origin: str) -> tuple[Package, bool]:
+    rows = Package.objects.select_for_update(no_key=True)
+    facts = {
+        "scope": name.scope,
+        "origin": origin,
+        "head": jsontext.encode(changes.head),
+        "revision": lifecycle.first_revision(),
+    }
+    return rows.get_or_create(name=str(name), defaults=facts)
+
+
 def _add(package: Package, incoming: Sequence[Incoming]) -> None:
     rows = [
         Version(
             package=package,
             number=one.number,
-            order_key=semver.Version.parse(one.number, loose=True).order_key,
+            order_key=one.order_key,
             manifest=one.texts.full,
             abbreviated=one.texts.abbreviated,
             source_url=one.source_url,

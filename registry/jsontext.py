@@ -42,6 +42,19 @@ def slices(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     return {key: msgspec.Raw(encode(member).encode()) for key, member in value.items()}
 
 
+def texts(text: bytes | msgspec.Raw) -> dict[str, str]:
+    """The members of the object in `text`, each as its text. Raises ValueError when `text` is not an object."""
+    return {key: bytes(member).decode() for key, member in slices(text).items()}
+
+
+def compact(text: bytes) -> bytes:
+    """`text` without white space between its tokens; as it is, where msgspec cannot read it."""
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except msgspec.DecodeError:
+        return text
+
+
 def encode(value: Any) -> str:
     """The compact text of `value`, keys in their order. Raises ValueError for what JSON cannot hold."""
     try:

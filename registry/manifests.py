@@ -28,15 +28,14 @@ class Fragments:
     abbreviated: str
 
 
-def fragments(manifest: Mapping[str, Any], name: PackageName, version: str) -> Fragments:
-    """The texts of one version. Every field stays as it came, in its order; `dist.tarball` becomes ours.
+def fragments(manifest: Mapping[str, str], name: PackageName, version: str) -> Fragments:
+    """The texts of one version, from the texts of its manifest's members.
 
-    `hasInstallScript` is added when the scripts imply it: npm 7 and later rely on it.
-    Raises ValueError when a value is not JSON.
+    Every field stays as it came, in its order; `dist.tarball` becomes ours. `hasInstallScript` is added when the
+    scripts imply it: npm 7 and later rely on it. Raises ValueError when a text is not JSON.
     """
-    texts = {key: jsontext.encode(value) for key, value in manifest.items()}
-    texts["dist"] = _dist(manifest.get("dist"), name.tarball_path(version))
-    if "hasInstallScript" not in texts and runs_at_install(manifest):
+    texts = {**manifest, "dist": _dist(manifest.get("dist", ""), name.tarball_path(version))}
+    if "hasInstallScript" not in texts and runs_at_install(jsontext.decode(texts.get("scripts", "null"))):
         texts["hasInstallScript"] = "true"
     return Fragments(
         full=jsontext.members(texts.items()),
@@ -50,15 +49,13 @@ def parse(text: str) -> dict[str, Any]:
     return manifest
 
 
-def runs_at_install(manifest: Mapping[str, Any]) -> bool:
-    """Whether npm would run a script when it installs this version, as far as the manifest tells."""
-    scripts = manifest.get("scripts")
+def runs_at_install(scripts: object) -> bool:
+    """Whether npm would run one of a manifest's scripts when it installs the version."""
     if not isinstance(scripts, dict):
         return False
     return any(scripts.get(event) for event in ("preinstall", "install", "postinstall"))
 
 
-def _dist(dist: object, tarball_path: str) -> str:
-    texts = {key: jsontext.encode(value) for key, value in dist.items()} if isinstance(dist, dict) else {}
-    texts["tarball"] = f'"{BASE_MARK}{tarball_path}"'
-    return jsontext.members(texts.items())
+def _dist(dist: str, tarball_path: str) -> str:
+    texts = jsontext.texts(dist.encode()) if dist.startswith("{") else {}
+    return jsontext.members({**texts, "tarball": f'"{BASE_MARK}{tarball_path}"'}.items())

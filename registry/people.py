@@ -18,6 +18,8 @@ def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_a
     user = User(username=name, email=email, is_staff=is_admin, is_superuser=is_admin)
     try:
         user.clean_fields(exclude=["password"])
+        if not _is_plain(password):
+            raise ValidationError("a password cannot have half characters or NUL in it")
         validate_password(password, user)
     except ValidationError as error:
         raise Invalid("; ".join(error.messages)) from error
@@ -33,7 +35,7 @@ def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_a
 
 def sign_in(name: str, password: str) -> User:
     """The person with this name and password. Raises `Unauthenticated`, in the same words whatever was wrong."""
-    user = authenticate(username=name, password=password)
+    user = authenticate(username=name, password=password) if _is_plain(name + password) else None
     if not isinstance(user, User):
         raise Unauthenticated("the user name or the password is not right")
     return user
@@ -48,3 +50,8 @@ def sign_in_or_up(name: str, password: str, *, actor: Actor, email: str = "") ->
     if not name or not password:
         raise Forbidden("give a user name and a password")
     return create_user(name, password, actor=actor, email=email)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether databases and hashes can take it: JSON text can hold NUL and halves of surrogate pairs."""
+    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)

@@ -123,8 +123,9 @@ def _lock_or_create(name: PackageName, actor: Actor) -> Package:
 
 def _insert(package: Package, submission: Submission, report: TarballReport, actor: Actor, now: datetime) -> Version:
     digests = submission.tarball.digests
-    blob, _ = Blob.objects.get_or_create(sha512=digests.sha512, defaults={"sha1": digests.sha1, "size": digests.size})
-    texts = fragments(_manifest(submission, report, actor), submission.name, submission.number)
+    blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
+    manifest = {key: jsontext.encode(value) for key, value in _manifest(submission, report, actor).items()}
+    texts = fragments(manifest, submission.name, submission.number)
     return Version.objects.create(
         package=package,
         number=submission.number,

@@ -321,7 +321,7 @@ class _Contents:
         return TarballReport(
             package_json=package_json,
             readme=self._readme[1].decode(errors="replace") if self._readme else None,
-            has_install_script=runs_at_install(package_json) or builds,
+            has_install_script=runs_at_install(package_json.get("scripts")) or builds,
             entries=self._entries,
             unpacked_size=self._unpacked_size,
         )

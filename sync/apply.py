@@ -59,23 +59,24 @@ def _incoming(
     times = theirs.head.get("time")
     for number in numbers:
         try:
-            semver.Version.parse(number, loose=True)
-            manifest = jsontext.decode(bytes(theirs.versions[number]))
+            order_key = semver.Version.parse(number, loose=True).order_key
+            manifest = jsontext.texts(theirs.versions[number])
             texts = fragments(manifest, name, number)
-        except (ValueError, AttributeError) as error:
+            dist = jsontext.decode(manifest.get("dist", "null"))
+        except ValueError as error:
             logger.warning("%s@%s of %s is left out: %s", name, number, upstream, error)
             continue
         yield Incoming(
             number=number,
+            order_key=order_key,
             texts=texts,
-            source_url=_source_url(manifest, name, number, upstream),
+            source_url=_source_url(dist, name, number, upstream),
             source_digest=digests[number],
             published_at=_moment(times.get(number)) if isinstance(times, dict) else None,
         )
 
 
-def _source_url(manifest: dict[str, object], name: PackageName, number: str, upstream: Upstream) -> str:
-    dist = manifest.get("dist")
+def _source_url(dist: object, name: PackageName, number: str, upstream: Upstream) -> str:
     url = dist.get("tarball") if isinstance(dist, dict) else None
     return url if isinstance(url, str) else upstream.url + name.tarball_path(number)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db.models import F, Q
 from django.utils import timezone
 
+from registry import generation
 from sync.http import ForbiddenTarget, TooLarge, UpstreamError
 from sync.models import Upstream
 
@@ -27,6 +28,7 @@ def succeeded(upstream: Upstream) -> None:
     """The upstream has answered. Writes only when there was something to forget."""
     if upstream.failures or upstream.resting_until:
         Upstream.objects.filter(pk=upstream.pk).update(failures=0, resting_until=None, last_error="")
+        generation.advance()  # what processes keep of upstreams (sync.routing) is read again
 
 
 def failed(upstream: Upstream, error: UpstreamError) -> None:
@@ -42,7 +44,8 @@ def failed(upstream: Upstream, error: UpstreamError) -> None:
         failures=F("failures") + 1, last_error=error.sentence[:1000]
     )
     failures = Upstream.objects.values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
-    rest = error.retry_after or (2.0 ** (failures - TOLERATED) if failures >= TOLERATED else 0.0)
+    rest = error.retry_after or (2.0 ** min(failures - TOLERATED, 6) if failures >= TOLERATED else 0.0)
     if rest > 0:
         until = timezone.now() + timedelta(seconds=min(rest, LONGEST_REST))
         Upstream.objects.filter(pk=upstream.pk).update(resting_until=until)
+    generation.advance()

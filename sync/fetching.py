@@ -1,6 +1,7 @@
 """Fetching packuments: one at a time per name on this host, conditionally, and straight into rows."""
 
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -91,6 +92,10 @@ def _conditions(name: PackageName, fresh: Freshness | None) -> dict[str, str]:
     return {"if-modified-since": fresh.last_modified} if fresh.last_modified else {}
 
 
-def _remember(name: PackageName, upstream: Upstream, **facts: object) -> None:
-    defaults = {"is_missing": False, "etag": "", "last_modified": "", "digest": "", **facts}
-    Freshness.objects.update_or_create(upstream=upstream, name=str(name), defaults=defaults)
+def _remember(name: PackageName, upstream: Upstream, **facts: Any) -> None:
+    Freshness.objects.bulk_create(
+        [Freshness(upstream=upstream, name=str(name), **facts)],
+        update_conflicts=True,
+        unique_fields=["name", "upstream"],
+        update_fields=["checked_at", "is_missing", "etag", "last_modified", "digest"],
+    )

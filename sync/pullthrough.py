@@ -40,7 +40,8 @@ class PullThrough:
 
     def refresh(self, name: PackageName, *, wanting: str | None = None) -> float | None:
         """Fetch the packument unless what is here is current; `wanting` makes it older sooner."""
-        upstream = routing.route(name).upstream
+        source = routing.route(name)
+        upstream = source.upstream
         if upstream is None:
             return None
         asked_at = time.time()
@@ -52,7 +53,7 @@ class PullThrough:
             if asked_at < until:
                 return until
         seen_at = fresh.checked_at.timestamp() if fresh else 0.0
-        return self._wait(name, upstream, is_here=apply.is_here(name), newer_than=seen_at)
+        return self._wait(name, upstream, is_here=source.is_here, newer_than=seen_at)
 
     def tarball(self, version: Version) -> Delivery | Blob:
         """Fetch the tarball."""

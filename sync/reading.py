@@ -35,7 +35,7 @@ def digest(text: bytes | msgspec.Raw) -> str:
 def read(body: bytes, name: str) -> Theirs:
     """The packument in `body`. Raises `Unreadable` when it is not one, or is another package's."""
     try:
-        top = jsontext.slices(body)
+        top = jsontext.slices(jsontext.compact(body))
         versions = jsontext.slices(top["versions"]) if "versions" in top else {}
         head = {key: None if key in ("versions", "dist-tags") else jsontext.decode(bytes(top[key])) for key in top}
         tags = jsontext.decode(bytes(top["dist-tags"])) if "dist-tags" in top else {}

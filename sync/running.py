@@ -13,7 +13,6 @@ from registry import manifests
 from registry.errors import Forbidden, Invalid, NotFound, Unavailable
 from registry.models import Version
 from registry.names import PackageName
-from registry.upstream import Delivery
 from sync import apply, breaker, fetching, queue, routing, tarballs
 from sync.http import UpstreamError
 from sync.models import SyncTask, Upstream
@@ -73,10 +72,7 @@ def _fetch_tarballs(task: SyncTask, name: PackageName, upstream: Upstream, progr
     versions = list(wanted.defer("manifest", "abbreviated", "package__head"))
     for index, version in enumerate(versions):
         progress(index, len(versions), f"{version}")
-        found = tarballs.fetch(version, upstream)
-        if isinstance(found, Delivery):
-            for _ in found.chunks:
-                pass
+        tarballs.fetch_whole(version, upstream)
         if not queue.renew(task):
             raise Unavailable("the task was taken over by another worker")
     progress(len(versions), len(versions), "")

@@ -9,7 +9,7 @@ import logging
 import math
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -18,13 +18,13 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 
 from registry import blobs, flight, manifests
-from registry.digests import Digests, Integrity
+from registry.digests import Checker, Digests, Integrity
 from registry.errors import NotFound, RegistryError, Unavailable
 from registry.models import Blob, Version
 from registry.upstream import Delivery
 from sync import breaker
 from sync.fetching import client
-from sync.http import Origin, Response, UpstreamError
+from sync.http import USUAL, Origin, Response, Timeouts, UpstreamError
 from sync.models import Upstream
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Fetch:
     def __init__(self, version: Version, upstream: Upstream) -> None:
         self._version = version
         self._upstream = upstream
+        self._integrity: Integrity | None = None
         self._changed = threading.Condition()
         self._file: Path | None = None
         self._size: int | None = None
@@ -61,15 +62,8 @@ class Fetch:
 
     def run(self) -> None:
         """Fetch, verify and keep. Whatever happens, readers are told."""
-        close_old_connections()
         try:
-            with flight.single(f"tarball {self._version.pk}"):
-                blob = self._kept_already() or self._fetch()
-            self._tell(blob=blob)
-        except UpstreamError as error:
-            breaker.failed(self._upstream, error)
-            logger.warning("%s could not be fetched: %s", self._version, error.sentence)
-            self._tell(error=Unavailable(error.sentence, retry_after=math.ceil(error.retry_after or 5)))
+            self._tell(blob=self._obtain())
         except RegistryError as error:
             self._tell(error=error)
         except Exception:
@@ -79,14 +73,21 @@ class Fetch:
     def result(self) -> Delivery | Blob:
         """What the reader gets: the blob when it is small or here by now, else the bytes while they come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_over() or (self._size or 0) > _SMALL)
-            if self._error is not None:
-                raise self._error
-            if self._blob is not None:
-                return self._blob
+            self._changed.wait_for(lambda: self._is_over() or (self._file and (self._size or 0) > _SMALL))
             if self._file is None or self._size is None:
-                raise Unavailable(f"the tarball of {self._version} is not coming")
+                return self._outcome()
             return Delivery(self._size, self._follow(self._file.open("rb"), self._size))
+
+    def blob(self) -> Blob:
+        """The blob, when the whole is kept."""
+        with self._changed:
+            self._changed.wait_for(self._is_over)
+            return self._outcome()
+
+    def _outcome(self) -> Blob:
+        if self._blob is None:
+            raise self._error or Unavailable(f"the tarball of {self._version} is not coming")
+        return self._blob
 
     def _follow(self, file: IO[bytes], size: int) -> Iterator[bytes]:
         sent = 0
@@ -113,29 +114,40 @@ class Fetch:
             self._blob, self._error = blob, error
             self._changed.notify_all()
 
+    def _obtain(self) -> Blob:
+        close_old_connections()
+        try:
+            with flight.single(f"tarball {self._version.pk}"):
+                return self._kept_already() or self._fetch()
+        except UpstreamError as error:
+            logger.warning("%s could not be fetched: %s", self._version, error.sentence)
+            breaker.failed(self._upstream, error)
+            raise Unavailable(error.sentence, retry_after=math.ceil(error.retry_after or 5)) from error
+
     def _kept_already(self) -> Blob | None:
         """The blob, when another process has fetched it by now, or an equal tarball is here under another name."""
-        version = Version.objects.select_related("blob").only("blob").get(pk=self._version.pk)
+        version = Version.objects.select_related("blob").only("blob", "abbreviated").get(pk=self._version.pk)
         if version.blob is not None:
             return version.blob
-        integrity = self._integrity()
-        sha512 = integrity.sha512_hex if integrity else None
+        dist = manifests.parse(version.abbreviated).get("dist")
+        self._integrity = Integrity.of(dist) if isinstance(dist, dict) else None
+        sha512 = self._integrity.sha512_hex if self._integrity else None
         blob = Blob.objects.stored().filter(sha512=sha512).first() if sha512 else None
         if blob is not None:
             Version.objects.filter(pk=self._version.pk).update(blob=blob)
         return blob
-
-    def _integrity(self) -> Integrity | None:
-        manifest = manifests.parse(Version.objects.values_list("abbreviated", flat=True).get(pk=self._version.pk))
-        dist = manifest.get("dist")
-        return Integrity.of(dist) if isinstance(dist, dict) else None
 
     def _fetch(self) -> Blob:
         if rest := breaker.resting(self._upstream):
             why = f"{self._upstream} cannot be asked now ({self._upstream.last_error})"
             raise Unavailable(f"the tarball of {self._version} is not here, and {why}", retry_after=math.ceil(rest))
         origin = Origin.of(self._upstream.url)
-        with client().get(self._version.source_url, origin=origin, headers={"accept-encoding": "identity"}) as response:
+        headers = {"accept-encoding": "identity"}
+        # The next piece of a large tarball may not be long in coming; all of them together may.
+        timeout = Timeouts(
+            read=min(USUAL.read, settings.UPSTREAM_TIMEOUT_SECONDS), total=settings.TARBALL_TIMEOUT_SECONDS
+        )
+        with client().get(self._version.source_url, origin=origin, headers=headers, timeout=timeout) as response:
             if response.status in (404, 410):
                 raise NotFound(f"{self._upstream} has no tarball of {self._version}")
             if response.status != 200:
@@ -143,20 +155,12 @@ class Fetch:
             return self._keep(response)
 
     def _keep(self, response: Response) -> Blob:
-        integrity = self._integrity()
-        checker = integrity.checker() if integrity else None
+        checker = self._integrity.checker() if self._integrity else None
         digests = Digests()
         with tempfile.NamedTemporaryFile(dir=blobs.spool_folder(), suffix=".fetch", delete=False) as file:
             path = Path(file.name)
             try:
-                self._begin(path, response.content_length)
-                for chunk in response.stream(_CHUNK):
-                    file.write(chunk)
-                    file.flush()
-                    digests.update(chunk)
-                    if checker:
-                        checker.update(chunk)
-                    self._progress(digests.size)
+                self._receive(response, path, file, [digests, checker] if checker else [digests])
                 if checker and not checker.matches():
                     raise Unavailable(
                         f"{self._upstream} sent a tarball of {self._version} that does not have its integrity"
@@ -166,6 +170,18 @@ class Fetch:
                 path.unlink(missing_ok=True)
         return self._record(digests)
 
+    def _receive(self, response: Response, path: Path, file: IO[bytes], listeners: Sequence[Digests | Checker]) -> None:
+        self._begin(path, response.content_length)
+        try:
+            for chunk in response.stream(_CHUNK):
+                file.write(chunk)
+                file.flush()
+                for listener in listeners:
+                    listener.update(chunk)
+                self._progress(len(chunk))
+        finally:
+            self._end()
+
     def _begin(self, path: Path, size: int | None) -> None:
         if size is not None and size > settings.MAX_TARBALL_BYTES:
             raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
@@ -173,18 +189,21 @@ class Fetch:
             self._file, self._size = path, size
             self._changed.notify_all()
 
-    def _progress(self, written: int) -> None:
-        if written > settings.MAX_TARBALL_BYTES:
+    def _progress(self, size: int) -> None:
+        if self._written + size > settings.MAX_TARBALL_BYTES:
             raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
         with self._changed:
-            self._written = written
+            self._written += size
             self._changed.notify_all()
+
+    def _end(self) -> None:
+        """Let no more readers open the file: it will be moved or removed. They wait until all is over."""
+        with self._changed:
+            self._file = None
 
     def _record(self, digests: Digests) -> Blob:
         with transaction.atomic():
-            blob, _ = Blob.objects.get_or_create(
-                sha512=digests.sha512, defaults={"sha1": digests.sha1, "size": digests.size}
-            )
+            blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
             Version.objects.filter(pk=self._version.pk).update(blob=blob)
         breaker.succeeded(self._upstream)
         return blob
@@ -192,11 +211,18 @@ class Fetch:
 
 def fetch(version: Version, upstream: Upstream) -> Delivery | Blob:
     """The tarball of `version`, joined in its fetch when one is under way. Raises `NotFound` or `Unavailable`."""
+    return _join(version, upstream).result()
+
+
+def fetch_whole(version: Version, upstream: Upstream) -> Blob:
+    """The tarball of `version` when it is kept. Raises `NotFound` or `Unavailable`."""
+    return _join(version, upstream).blob()
+
+
+def _join(version: Version, upstream: Upstream) -> Fetch:
     with _guard:
         found = _fetches.get(version.pk)
-        mine = found is None
         if found is None:
             found = _fetches[version.pk] = Fetch(version, upstream)
-    if mine:
-        _threads.submit(found.run)
-    return found.result()
+            _threads.submit(found.run)
+    return found

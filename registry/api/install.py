@@ -27,7 +27,14 @@ _CHUNK = 256 << 10
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})|bytes=-([0-9]{1,18})")
 
 
-class PackageView(APIView):
+class OpenView(APIView):
+    """Something that anybody may read: a token that is no good keeps nobody from it."""
+
+    def perform_authentication(self, request: Request) -> None:
+        """Not before somebody asks who it is."""
+
+
+class PackageView(OpenView):
     """`/:pkg`: the packument, and what is done to it."""
 
     def get(self, request: Request, name: str) -> HttpResponseBase:
@@ -47,7 +54,7 @@ class PackageView(APIView):
         return publish_document(request, PackageName.parse(name))
 
 
-class ManifestView(APIView):
+class ManifestView(OpenView):
     """`/:pkg/:spec`: one version's manifest, by version, dist-tag or range."""
 
     def get(self, request: Request, name: str, spec: str) -> HttpResponse:
@@ -60,7 +67,7 @@ class ManifestView(APIView):
         return response
 
 
-class DistTagsView(APIView):
+class DistTagsView(OpenView):
     """`/-/package/:pkg/dist-tags`."""
 
     def get(self, request: Request, name: str) -> Response:
@@ -68,7 +75,7 @@ class DistTagsView(APIView):
         return Response(catalog.tags(PackageName.parse(name)), headers={"Cache-Control": "no-cache"})
 
 
-class TarballView(APIView):
+class TarballView(OpenView):
     """`/:pkg/-/:file.tgz`, and the shapes that lockfiles of other registries hold."""
 
     def get(self, request: Request, name: str, filename: str) -> HttpResponseBase:

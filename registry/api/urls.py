@@ -11,8 +11,8 @@ urlpatterns: list[URLPattern] = [
     # npm login, whoami, ping
     re_path(r"^-/ping/?$", people.PingView.as_view()),
     re_path(r"^-/whoami/?$", people.WhoamiView.as_view()),
-    re_path(r"^-/user/org\.couchdb\.user:(?P<username>[^/]+)/?$", people.UserView.as_view()),
-    re_path(r"^-/user/org\.couchdb\.user:(?P<username>[^/]+)/-rev/(?P<rev>[^/]+)$", people.UserView.as_view()),
+    re_path(r"^-/user/org\.couchdb\.user:(?P<username>[^/\x00]+)/?$", people.UserView.as_view()),
+    re_path(r"^-/user/org\.couchdb\.user:(?P<username>[^/\x00]+)/-rev/(?P<rev>[^/]+)$", people.UserView.as_view()),
     re_path(r"^-/user/token/(?P<secret>[^/]+)$", people.TokenView.as_view()),
     # npm dist-tag
     re_path(rf"^-/package/{paths.NAME}/dist-tags/?$", install.DistTagsView.as_view()),

@@ -8,6 +8,11 @@ class BlobQuerySet(models.QuerySet["Blob"]):
         """Blobs whose bytes are in the store."""
         return self.filter(state=Blob.State.STORED)
 
+    def keep(self, *, sha512: str, sha1: str, size: int) -> "Blob":
+        """The row of bytes that are in the store now, made when there is none."""
+        self.bulk_create([Blob(sha512=sha512, sha1=sha1, size=size)], ignore_conflicts=True)
+        return self.get(sha512=sha512)
+
     def orphans(self) -> Self:
         """Blobs that no version names: what a crash between storing bytes and committing rows leaves."""
         return self.filter(version=None)

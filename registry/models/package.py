@@ -55,6 +55,11 @@ class Package(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def stamp(self) -> Stamp:
+        """What a reader must check, from a row that is loaded already."""
+        return Stamp(self.pk, self.revision, self.origin, self.blocked_reason)
+
     @cached_property
     def parsed_name(self) -> PackageName:
         """The name as a value."""

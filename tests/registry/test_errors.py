@@ -19,11 +19,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
         "/a/b/c/d",
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_an_unknown_endpoint_is_no_package(anyone, upstream, method, path):
-    answer = anyone.send(method, path, body={} if method in ("POST", "PUT") else None)
-    assert answer.status == 404
-    assert "not something this registry has" in answer.json()["error"]
+def test_an_unknown_endpoint_is_no_package(anyone, upstream, path):
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        answer = anyone.send(method, path, body={} if method in ("POST", "PUT") else None)
+        assert answer.status == 404
+        assert "not something this registry has" in answer.json()["error"]
     assert upstream.count() == 0
 
 

@@ -81,6 +81,11 @@ def test_each_rest_is_longer_than_the_one_before_up_to_a_minute(row):
     assert rests[-1] > breaker.LONGEST_REST / 2
 
 
+def test_an_outage_of_days_is_one_of_the_same_rests(row):
+    Upstream.objects.update(failures=100_000)
+    assert 0 < rest(fail(row, 1)) <= breaker.LONGEST_REST
+
+
 def test_requests_that_were_under_way_when_it_opened_do_not_make_its_rest_longer(row):
     """An install asks for hundreds of things at once; that they all fail is one illness."""
     assert rest(fail(row, breaker.TOLERATED + 50)) <= 2
