@@ -101,10 +101,9 @@ def _check_port(host: str, port: int) -> None:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-    except OSError as error:
-        _stop(
-            f"Larder cannot listen on {host}:{port} ({error.strerror}): set HOST and PORT to an address that is free."
-        )
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        _stop(f"Larder cannot listen on {host}:{port} ({reason}): set HOST and PORT to an address that is free.")
 
 
 def _prepare(settings: Any) -> None:

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from registry import jsontext, lifecycle
+from registry import jsontext, lifecycle, manifests
+from registry.digests import Integrity
 from registry.errors import Forbidden
 from registry.events import PACKAGE_MIRRORED
 from registry.manifests import Fragments
@@ -99,14 +100,23 @@ def _add(package: Package, incoming: Sequence[Incoming]) -> None:
 
 
 def _edit(package: Package, incoming: Sequence[Incoming]) -> None:
+    rows = Version.objects.filter(package=package, number__in=[one.number for one in incoming])
+    integrities = {number: _integrity(text) for number, text in rows.values_list("number", "abbreviated")}
     for one in incoming:
-        Version.objects.filter(package=package, number=one.number).update(
+        if integrities.get(one.number) != _integrity(one.texts.abbreviated):
+            rows.filter(number=one.number).update(blob=None)  # what we keep is not what the upstream has now
+        rows.filter(number=one.number).update(
             manifest=one.texts.full,
             abbreviated=one.texts.abbreviated,
             source_url=one.source_url,
             source_digest=one.source_digest,
             unpublished_at=None,
         )
+
+
+def _integrity(text: str) -> Integrity | None:
+    dist = manifests.parse(text).get("dist")
+    return Integrity.of(dist) if isinstance(dist, dict) else None
 
 
 def _remove(package: Package, numbers: Collection[str]) -> None:

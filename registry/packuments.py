@@ -48,12 +48,14 @@ def _full(head: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _abbreviated(head: Mapping[str, Any]) -> dict[str, Any]:
-    time = head.get("time") or {}
+    time = head.get("time")
+    time = time if isinstance(time, dict) else {}
     members = {
         "name": head.get("name"),
         "dist-tags": None,
         "versions": None,
         "modified": time.get("modified"),
     }
-    # `time` is not in npm's abbreviated metadata; pnpm reads it there when a registry has it (resolution by time).
-    return {**members, "time": time} if time else members
+    # Neither is in npm's abbreviated metadata. pnpm reads `time` there when a registry has it (resolution by time),
+    # npm 7 to 10.3 the restrictions: why a version is withheld.
+    return {**members, **{key: head[key] for key in ("time", "policyRestrictions") if head.get(key)}}

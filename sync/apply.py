@@ -78,7 +78,7 @@ def _incoming(
 
 def _source_url(dist: object, name: PackageName, number: str, upstream: Upstream) -> str:
     url = dist.get("tarball") if isinstance(dist, dict) else None
-    return url if isinstance(url, str) else upstream.url + name.tarball_path(number)
+    return url if isinstance(url, str) and url.isprintable() else upstream.url + name.tarball_path(number)
 
 
 def _moment(text: object) -> datetime | None:

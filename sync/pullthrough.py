@@ -19,7 +19,7 @@ from registry.models import Blob, Version
 from registry.names import PackageName
 from registry.upstream import Delivery
 from sync import apply, breaker, fetching, queue, routing, tarballs
-from sync.apply import Outcome
+from sync.fetching import Answer
 from sync.http import UpstreamError
 from sync.models import SyncTask, Upstream
 
@@ -32,7 +32,7 @@ _RECHECK_SECONDS = 1.0
 
 _threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="packument")
 _guard = threading.Lock()
-_fetches: dict[tuple[int, str], Future[Outcome | None]] = {}
+_fetches: dict[tuple[int, str], Future[Answer]] = {}
 
 
 class PullThrough:
@@ -76,7 +76,7 @@ class PullThrough:
             return self._stale(name, upstream, is_here, upstream.last_error, rest)
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
         try:
-            _join(name, upstream, newer_than).result(timeout=patience)
+            return _join(name, upstream, newer_than).result(timeout=patience).until
         except FutureTimeout:
             return self._stale(name, upstream, is_here, f"{upstream} is slow")
         except UpstreamError as error:
@@ -85,8 +85,7 @@ class PullThrough:
             return self._stale(name, upstream, is_here, error.sentence, error.retry_after)
         except Forbidden as error:  # published here in the meantime
             logger.info("not taken from %s: %s", upstream, error.sentence)
-        fresh = fetching.freshness(name, upstream)
-        return fetching.current_until(fresh) if fresh else time.time() + _STALE_SECONDS
+            return time.time() + _STALE_SECONDS
 
     def _stale(
         self,
@@ -105,7 +104,7 @@ class PullThrough:
         )
 
 
-def _join(name: PackageName, upstream: Upstream, newer_than: float) -> Future[Outcome | None]:
+def _join(name: PackageName, upstream: Upstream, newer_than: float) -> Future[Answer]:
     """The fetch that is under way in this process, or a new one: who waits for it costs no thread and no request."""
     key = (upstream.pk, str(name))
     with _guard:
@@ -116,6 +115,6 @@ def _join(name: PackageName, upstream: Upstream, newer_than: float) -> Future[Ou
     return found
 
 
-def _fetch(name: PackageName, upstream: Upstream, newer_than: float) -> Outcome | None:
+def _fetch(name: PackageName, upstream: Upstream, newer_than: float) -> Answer:
     close_old_connections()
     return fetching.fetch(name, upstream, newer_than=newer_than)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from registry import jsontext
+from registry.names import MAX_LENGTH
 
 
 class Unreadable(ValueError):
@@ -39,13 +40,21 @@ def read(body: bytes, name: str) -> Theirs:
         versions = jsontext.slices(top["versions"]) if "versions" in top else {}
         head = {key: None if key in ("versions", "dist-tags") else jsontext.decode(bytes(top[key])) for key in top}
         tags = jsontext.decode(bytes(top["dist-tags"])) if "dist-tags" in top else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is not a packument: {error}") from error
     if head.get("name") != name:
         raise Unreadable(f"it is the packument of {head.get('name')!r}")
     _complete_time(head)
-    clean = {tag: number for tag, number in tags.items() if isinstance(number, str)} if isinstance(tags, dict) else {}
-    return Theirs(head=head, versions=versions, tags=clean)
+    return Theirs(head=head, versions=versions, tags=_usable(tags) if isinstance(tags, dict) else {})
+
+
+def _usable(tags: dict[str, Any]) -> dict[str, str]:
+    """The tags that can be kept and asked for: a database cannot hold half a letter, nor NUL."""
+    return {
+        tag: number
+        for tag, number in tags.items()
+        if isinstance(number, str) and number.isprintable() and tag.isprintable() and len(tag) <= MAX_LENGTH
+    }
 
 
 def _complete_time(head: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def _bring_in(task: SyncTask, progress: Progress) -> str:
         raise Forbidden(f"not fetched: {source.why}")
     if rest := breaker.resting(source.upstream):
         raise Unavailable(f"{source.upstream} is resting: {source.upstream.last_error}", retry_after=math.ceil(rest))
-    outcome = fetching.fetch(name, source.upstream, newer_than=time.time())
+    outcome = fetching.fetch(name, source.upstream, newer_than=time.time()).outcome
     if not apply.is_here(name):
         raise NotFound(f"{source.upstream} has no package {name}")
     line = f"{outcome.versions} versions: {outcome.plan}" if outcome else "unchanged"

@@ -22,6 +22,8 @@ os.environ.update(
     HOST="127.0.0.1",
 )
 
+os.mkdir(os.path.join(_folder, "static"))  # noqa: PTH102, PTH118
+
 from config.settings import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["*"]

@@ -54,6 +54,6 @@ def _tags(body: dict[str, Any], number: str) -> tuple[str, ...]:
         raise Invalid("dist-tags must be an object")
     mine = tuple(tag for tag, wanted in tags.items() if semver.clean(str(wanted)) == number)
     for tag in mine:
-        if not tag or len(tag) > 214 or semver.is_range(tag):
-            raise Invalid(f'"{tag}" cannot be a tag: it reads as a version range, or is empty or too long')
+        if not tag.isprintable() or not 0 < len(tag) <= 214 or semver.is_range(tag):
+            raise Invalid(f'"{tag}" cannot be a tag: it reads as a version range, or is empty, too long or not text')
     return mine

@@ -13,6 +13,7 @@ MAY_KNOW_REQUESTS = (
     "registry.web",
     "registry.middleware",
     "registry.admin",
+    "sync.admin",
     "audit.context",
     "audit.admin",
 )

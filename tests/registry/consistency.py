@@ -5,19 +5,19 @@ import hashlib
 from django.core.files.storage import storages
 
 from registry import keys
-from registry.janitor import _files
 from registry.models import Blob, DistTag, Package, Version
 from tests.actors import CORGI, Person
 
 
 def assert_consistent() -> None:
-    """Every package can be read in both flavours, and every version of it has its bytes."""
+    """Every package can be read in both flavours, and every version of it has its bytes.
+
+    Bytes that no row names are allowed: a publish that came too late has stored them, and the janitor takes them.
+    """
     for blob in Blob.objects.all():
         with storages["blobs"].open(keys.blob(blob.sha512)) as file:
             content = file.read()
         assert (hashlib.sha512(content).hexdigest(), len(content)) == (blob.sha512, blob.size)
-    stored = {name.rsplit("/", 1)[-1] for name in _files(storages["blobs"], "sha512")}
-    assert stored == set(Blob.objects.values_list("sha512", flat=True))
     assert not Blob.objects.orphans().exists()
     for package in Package.objects.filter(origin=None):
         _assert_readable(package)

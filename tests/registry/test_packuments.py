@@ -229,7 +229,7 @@ ODD = {
             },
             "words": "half a \ud83d and a whole \U0001f600, \u2028, \x00 and \x01",
         },
-        "1.0.0": {"name": "odd", "version": "1.0.0", "dist": {"tarball": "http://upstream.example/1"}, "gypfile": False},
+        "1.0.0": {"name": "odd", "version": "1.0.0", "gypfile": 0, "dist": {"tarball": "http://upstream.example/1"}},
     },
     "time": {"modified": "2021-01-01T00:00:00.000Z", "1.0.0": "2020-01-01T00:00:00.000Z", "unpublished": None},
     "name": "odd",

@@ -14,6 +14,8 @@ from tests.threads import PassingThreads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PACKAGE_JSON = {"name": "left-pad", "version": "1.0.0"}
+
 
 @pytest.fixture(autouse=True)
 def _nothing_half_done(transactional_db):
@@ -351,8 +353,8 @@ def test_what_does_not_fit_together_is_refused_in_words(alice, effects, change):
         (tarballs.tarball({"package.json": "{"}), "package.json"),
         (tarballs.tarball({"package.json": "[]"}), "package.json"),
         (tarballs.package(files={"../../evil": ""}), ".."),
-        (tarballs.tarball({"package.json": {"name": "left-pad", "version": "1.0.0"}}, extra=[tarballs.link("package/x", "/etc/passwd")]), "link"),
-        (tarballs.tarball({"package.json": {"name": "left-pad", "version": "1.0.0"}}, extra=[tarballs.device("package/x")]), "device"),
+        (tarballs.tarball({"package.json": PACKAGE_JSON}, extra=[tarballs.link("package/x", "/etc/passwd")]), "link"),
+        (tarballs.tarball({"package.json": PACKAGE_JSON}, extra=[tarballs.device("package/x")]), "device"),
         (tarballs.package() + b"trailing", "gzip"),
         (b"PK\x03\x04 a zip file", "gzip"),
     ],

@@ -54,7 +54,7 @@ class Upload:
         """The document with the tarball in it."""
         start, end = self._frame
         yield start
-        yield from _base64(self.tarball())
+        yield from filter(None, _base64(self.tarball()))  # an empty chunk would end a chunked body
         yield end
 
     @property

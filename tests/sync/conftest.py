@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from django.db import connections
 
+import config.wsgi  # noqa: F401 (it sets logging up; done within a test, that takes caplog's handler away)
 from registry import catalog
+from sync import routing
 from sync.models import Freshness, Upstream
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _of_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment's, and no rules that another test's process has read."""
+    monkeypatch.setattr(routing, "_map", None)
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -49,6 +53,7 @@ def later() -> Callable[[], None]:
         catalog.forget()
         Freshness.objects.update(checked_at="2020-01-01T00:00:00Z")
         Upstream.objects.update(failures=0, resting_until=None)
+        routing.forget()
 
     return _later
 

@@ -138,8 +138,7 @@ def test_each_change_raises_the_revision(upstream, view):
     assert revisions == sorted(set(revisions))
 
 
-def test_a_tarball_that_changed_upstream_is_another_one_only_where_none_was_fetched(upstream, anyone, view):
-    """The bytes that somebody's lockfile stands for are never exchanged."""
+def test_a_tarball_that_changed_upstream_is_what_its_manifest_promises(upstream, anyone, view):
     publish(upstream, "1.0.0")
     first = anyone.download("left-pad", "1.0.0").raw
     upstream.publish("left-pad", "1.0.0", files={"index.js": "module.exports = 2"})
