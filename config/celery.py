@@ -4,11 +4,14 @@ import os
 import warnings
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # Tasks are JSON with ids in them: nothing in a message is run, so running as root is no more than running as root.
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+
+TRANSPORT_ALIASES["files"] = "config.broker:Transport"
 
 app = Celery("larder")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -5,12 +5,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 # LARDER_WORKERS and LARDER_THREADS: web processes, and threads in each. A thread that waits for an upstream waits
 # without holding up the others, so there are more of them than clients usually open connections.
 workers = int(os.environ.get("LARDER_WORKERS", "2"))
-threads = int(os.environ.get("LARDER_THREADS", "48"))
+threads = int(os.environ.get("LARDER_THREADS", "32"))
 worker_class = "gthread"
 # Clients keep connections for the length of an install.
 keepalive = 75

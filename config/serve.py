@@ -3,7 +3,6 @@
 `bin/run` calls this. Everything is idempotent; a second start finds it done.
 """
 
-import io
 import os
 import secrets
 import shutil
@@ -13,10 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
-from urllib.request import urlopen
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 FALLBACK_UPSTREAM = "https://registry.npmmirror.com"
@@ -32,7 +31,7 @@ def main() -> None:
     _check_folder(settings.VAR)
     _check_port(settings.HOST, settings.PORT)
     _prepare(settings)
-    _serve(settings.HOST, settings.PORT)
+    _serve(settings)
 
 
 def _write_env(path: Path) -> None:
@@ -108,17 +107,26 @@ def _check_port(host: str, port: int) -> None:
 
 def _prepare(settings: Any) -> None:
     from django.core.management import CommandError, call_command  # noqa: PLC0415
-    from django.core.management.base import SystemCheckError  # noqa: PLC0415
+    from django.db import DatabaseError  # noqa: PLC0415
 
+    _check_settings()
     for folder in ("run", "broker/queue", "broker/processed", "broker/control"):
         (settings.VAR / folder).mkdir(parents=True, exist_ok=True)
     try:
-        call_command("check", stdout=io.StringIO())
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
-    except (SystemCheckError, CommandError) as error:
+        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        call_command("collectstatic", interactive=False, verbosity=0, skip_checks=True)
+    except CommandError as error:
         _stop(str(error))
+    except DatabaseError as error:
+        _stop(f"The database cannot be used ({' '.join(str(error).split())}): is DATABASE_URL right?")
     _create_first_administrator(settings.ADMIN_PASSWORD)
+
+
+def _check_settings() -> None:
+    from django.core.checks import run_checks  # noqa: PLC0415
+
+    if wrong := [message for message in run_checks() if message.is_serious()]:
+        _stop("\n".join(f"{message.msg} {message.hint or ''}".strip() for message in wrong))
 
 
 def _create_first_administrator(password: str) -> None:
@@ -138,44 +146,56 @@ def _create_first_administrator(password: str) -> None:
         _say(f"The first administrator is admin, with the password {chosen} (shown this once)")
 
 
-def _serve(host: str, port: int) -> None:
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    bin_folder = Path(sys.executable).parent
+def _serve(settings: Any) -> NoReturn:
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    commands = {
-        "web server": [bin_folder / "gunicorn", "--config", "python:config.gunicorn", "--bind", address, "config.wsgi"],
+    address = _address(settings.HOST, settings.PORT)
+    processes = {
+        name: subprocess.Popen([sys.executable, "-m", *arguments], env=environment, start_new_session=True)  # noqa: S603
+        for name, arguments in _commands(address).items()
+    }
+    threading.Thread(target=_announce, args=(settings, stopping), daemon=True).start()
+    sys.exit(_watch(processes, stopping))
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _commands(address: str) -> dict[str, list[str]]:
+    return {
+        "web server": ["gunicorn", "--config", "python:config.gunicorn", "--bind", address, "config.wsgi"],
         "worker": [
-            bin_folder / "celery", "--app", "config", "--quiet", "worker", "--beat", "--pool", "threads",
+            "celery", "--app", "config", "--quiet", "worker", "--beat", "--pool", "threads",
             "--concurrency", "2", "--loglevel", "WARNING",
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         ],
     }  # fmt: skip
-    processes = {}
-    for name, command in commands.items():
-        processes[name] = subprocess.Popen(  # noqa: S603
-            [str(part) for part in command], env=environment, start_new_session=True
-        )
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    threading.Thread(target=_announce, args=(f"http://{address}", stopping), daemon=True).start()
-    status = _watch(processes, stopping)
-    sys.exit(status)
 
 
-def _announce(url: str, stopping: threading.Event) -> None:
+def _announce(settings: Any, stopping: threading.Event) -> None:
     """Say where we are, once we are there."""
     while not stopping.wait(0.1):
-        try:
-            with urlopen(f"{url}/-/ping", timeout=5):  # noqa: S310 (our own address)
-                break
-        except OSError:
-            continue
-    _say(f"Larder serves at {url}/ (Ctrl-C stops it)\n\n    npm config set registry {url}/\n")
+        if _answers(settings.HOST, settings.PORT):
+            url = f"http://{_address(settings.HOST, settings.PORT)}"
+            _say(f"Larder serves at {url}/ (Ctrl-C stops it)\n")
+            _say(f"    npm config set registry {settings.PUBLIC_URL or url}/\n")
+            return
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether the web server does. Asked without the proxy that may be in the environment: it is our own address."""
+    connection = HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/-/ping")
+        connection.getresponse()
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _watch(processes: dict[str, "subprocess.Popen[bytes]"], stopping: threading.Event) -> int:
@@ -188,15 +208,14 @@ def _watch(processes: dict[str, "subprocess.Popen[bytes]"], stopping: threading.
             status = 1
             stopping.set()
     for process in processes.values():
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
     deadline = time.monotonic() + _STOP_SECONDS
     for process in processes.values():
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):  # itself, when it is stuck, and children that it could not end
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     return status
 
 
@@ -210,4 +229,7 @@ def _stop(sentence: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it was setting up
+        sys.exit(130)

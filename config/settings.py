@@ -66,6 +66,7 @@ INSTALLED_APPS = [
 # write bearer tokens into its cache index. Those of `registry.middleware` act on the pages only.
 MIDDLEWARE = [
     "audit.context.RequestContextMiddleware",
+    "registry.middleware.Length",
     "registry.middleware.Security",
     "registry.middleware.StaticFiles",
     "registry.middleware.Sessions",
@@ -146,7 +147,7 @@ CACHES = {
     ),
 }
 
-CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
+CELERY_BROKER_URL = REDIS_URL or "files://localhost"
 if not REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(VAR / "broker" / "queue"),

@@ -11,22 +11,23 @@ from django.core.files.storage import Storage, storages
 from registry import keys
 
 
-def put(file: Path, sha512: str) -> None:
+def put(file: Path, sha512: str, *, is_only_copy: bool = True) -> None:
     """Store the bytes of `file`, which is consumed. Storing the same bytes again changes nothing.
 
-    In a folder the file is moved, after it is on the disk, so that a blob appears whole or not at all. `file` must be
-    on the file system of the folder (`spool_folder`).
+    In a folder the file is moved, so that a blob appears whole or not at all. `file` must be on the file system of the
+    folder (`spool_folder`). The only copy is waited for until the disk has it; what a power cut takes of others is
+    found out when it is read (`holds`), and fetched again.
     """
     final = path(sha512)
     if final is None:
-        if not _storage().exists(keys.blob(sha512)):
-            with file.open("rb") as stream:
-                _storage().save(keys.blob(sha512), File(stream))
+        with file.open("rb") as stream:  # over what may be there: its age must be that of the last put (janitor)
+            _storage().save(keys.blob(sha512), File(stream))
         file.unlink()
         return
     final.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+    if is_only_copy:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
     file.replace(final)
 
 
@@ -36,6 +37,15 @@ def path(sha512: str) -> Path | None:
         return Path(_storage().path(keys.blob(sha512)))
     except NotImplementedError:
         return None
+
+
+def holds(sha512: str, size: int) -> bool:
+    """Whether the bytes are where they should be. A folder is looked at; S3 is believed."""
+    where = path(sha512)
+    try:
+        return where is None or where.stat().st_size == size
+    except FileNotFoundError:
+        return False
 
 
 def read(sha512: str) -> IO[bytes]:

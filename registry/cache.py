@@ -5,6 +5,7 @@ it was stamped less than a second ago; else its revision is looked up once. Ring
 keys contain the revision, so a stale value cannot be read. Either may be lost at any time.
 """
 
+import hashlib
 import logging
 import threading
 import time
@@ -133,7 +134,7 @@ def is_shared() -> bool:
 def shared_get(name: str, etag: str, encoding: str) -> bytes | None:
     """A document's bytes from ring 2."""
     try:
-        body: bytes | None = caches["documents"].get(f"{name}:{etag}:{encoding}")
+        body: bytes | None = caches["documents"].get(_shared_key(name, etag, encoding))
     except (RedisError, OSError) as error:
         _complain(error)
         return None
@@ -145,9 +146,14 @@ def shared_put(name: str, etag: str, encoding: str, body: bytes) -> None:
     if len(body) > _SHARED_BYTES:
         return
     try:
-        caches["documents"].set(f"{name}:{etag}:{encoding}", body, _SHARED_SECONDS)
+        caches["documents"].set(_shared_key(name, etag, encoding), body, _SHARED_SECONDS)
     except (RedisError, OSError) as error:
         _complain(error)
+
+
+def _shared_key(name: str, etag: str, encoding: str) -> str:
+    """The name may be longer than Django lets a key be."""
+    return f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}:{etag}:{encoding}"
 
 
 _complained_at = 0.0

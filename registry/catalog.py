@@ -4,6 +4,7 @@
 the policies, build, keep. `ready` answers only from memory, and only what is certain.
 """
 
+import logging
 import time
 from email.utils import formatdate
 
@@ -18,6 +19,8 @@ from registry.names import PackageName
 from registry.packuments import Flavour
 from registry.policies import Judgement
 from registry.upstream import Delivery
+
+logger = logging.getLogger(__name__)
 
 _ring = Ring(settings.RING_BYTES)
 
@@ -86,7 +89,7 @@ def tarball(name: PackageName, filename: str) -> Ready | Delivery:
     judgement = _admitted(name, stamp)
     if number in judgement.refused:
         raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
-    blob = version.blob
+    blob = _kept_blob(version)
     if blob is None:
         found = upstream.elsewhere().tarball(version)
         if isinstance(found, Delivery):
@@ -127,6 +130,18 @@ def _published(name: PackageName, number: str) -> Version | None:
     rows = Version.objects.published().select_related("package", "blob")
     light = rows.defer("abbreviated", "package__head")
     return light.filter(package__name=str(name), package__unpublished_at=None, number=number).first()
+
+
+def _kept_blob(version: Version) -> Blob | None:
+    """The version's blob, if the store really has it: a disk may lose what a database remembers."""
+    blob = version.blob
+    if blob is None or blob.state != Blob.State.STORED:
+        return None
+    if blobs.holds(blob.sha512, blob.size):
+        return blob
+    logger.error("the blob store has lost the tarball of %s: %s", version, blob.sha512)
+    Blob.objects.filter(pk=blob.pk).update(state=Blob.State.BAD)
+    return None
 
 
 def _look_for(name: PackageName, number: str) -> Version:

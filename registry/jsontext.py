@@ -37,9 +37,9 @@ def slices(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     value = decode(bytes(text))
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return {key: msgspec.Raw(encode(member).encode()) for key, member in value.items()}
+    if isinstance(value, dict):
+        return {key: msgspec.Raw(encode(member).encode()) for key, member in value.items()}
+    raise ValueError("not a JSON object")
 
 
 def texts(text: bytes | msgspec.Raw) -> dict[str, str]:

@@ -18,9 +18,7 @@ def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_a
     user = User(username=name, email=email, is_staff=is_admin, is_superuser=is_admin)
     try:
         user.clean_fields(exclude=["password"])
-        if not _is_plain(password):
-            raise ValidationError("a password cannot have half characters or NUL in it")
-        validate_password(password, user)
+        _validate_password(password, user)
     except ValidationError as error:
         raise Invalid("; ".join(error.messages)) from error
     user.set_password(password)
@@ -50,6 +48,12 @@ def sign_in_or_up(name: str, password: str, *, actor: Actor, email: str = "") ->
     if not name or not password:
         raise Forbidden("give a user name and a password")
     return create_user(name, password, actor=actor, email=email)
+
+
+def _validate_password(password: str, user: User) -> None:
+    if not _is_plain(password):
+        raise ValidationError("a password cannot have half characters or NUL in it")
+    validate_password(password, user)
 
 
 def _is_plain(text: str) -> bool:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from registry import access, blobs, jsontext, lifecycle, semver, tarballs, upstream
+from registry import access, blobs, flight, jsontext, lifecycle, semver, tarballs, upstream
 from registry.bodies import Attachment
 from registry.digests import Integrity
 from registry.errors import Forbidden, Invalid
@@ -52,9 +52,10 @@ def publish(submission: Submission, *, actor: Actor) -> Version:
     _require_new(package, submission.number)
     report = _inspect(submission)
     _require_integrity(submission)
-    blobs.put(tarball.path, tarball.digests.sha512)
-    with transaction.atomic():
-        return _record(submission, report, actor)
+    with flight.single(f"blob {tarball.digests.sha512}"):  # the janitor takes no blob that is on its way to a name
+        blobs.put(tarball.path, tarball.digests.sha512)
+        with transaction.atomic():
+            return _record(submission, report, actor)
 
 
 def _require_free(name: PackageName) -> None:

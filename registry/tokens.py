@@ -39,15 +39,11 @@ def find(secret: str) -> Token | None:
     return Token.objects.valid().select_related("user").filter(key_hash=_hash(secret)).first()
 
 
-def revoke(secret: str, *, actor: Actor) -> bool:
-    """End the token with this secret. Returns whether there was one."""
+def revoke(token: Token, *, actor: Actor) -> None:
+    """End the token."""
     with transaction.atomic():
-        token = find(secret)
-        if token is None:
-            return False
         Token.objects.filter(pk=token.pk).update(revoked_at=timezone.now())
         journal.record(TOKEN_REVOKED, f"user:{token.user.username}", actor=actor, prefix=token.prefix)
-    return True
 
 
 def is_wellformed(secret: str) -> bool:

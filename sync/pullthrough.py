@@ -8,11 +8,10 @@ import logging
 import math
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from django.conf import settings
-from django.db import close_old_connections
 
 from registry.errors import Forbidden, NotFound, Unavailable
 from registry.models import Blob, Version
@@ -22,6 +21,7 @@ from sync import apply, breaker, fetching, queue, routing, tarballs
 from sync.fetching import Answer
 from sync.http import UpstreamError
 from sync.models import SyncTask, Upstream
+from sync.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _STALE_SECONDS = 5.0
 # Seconds within which a version that is asked for and unknown does not cause another look upstream.
 _RECHECK_SECONDS = 1.0
 
-_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="packument")
+_threads = Threads(16, "packument")
 _guard = threading.Lock()
 _fetches: dict[tuple[int, str], Future[Answer]] = {}
 
@@ -110,11 +110,6 @@ def _join(name: PackageName, upstream: Upstream, newer_than: float) -> Future[An
     with _guard:
         found = _fetches.get(key)
         if found is None:
-            found = _fetches[key] = _threads.submit(_fetch, name, upstream, newer_than)
+            found = _fetches[key] = _threads.submit(fetching.fetch, name, upstream, newer_than=newer_than)
             found.add_done_callback(lambda _: _fetches.pop(key))
     return found
-
-
-def _fetch(name: PackageName, upstream: Upstream, newer_than: float) -> Answer:
-    close_old_connections()
-    return fetching.fetch(name, upstream, newer_than=newer_than)

@@ -10,12 +10,11 @@ import math
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import transaction
 
 from registry import blobs, flight, manifests
 from registry.digests import Checker, Digests, Integrity
@@ -26,6 +25,7 @@ from sync import breaker
 from sync.fetching import client
 from sync.http import USUAL, Origin, Response, Timeouts, UpstreamError
 from sync.models import Upstream
+from sync.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,9 @@ _HELD_BACK = 4 << 10
 # One that fits in here is answered when it is whole: then the reader gets a length, validators and a clear error.
 _SMALL = 256 << 10
 
-_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="tarball")
+_threads = Threads(16, "tarball")
 _guard = threading.Lock()
+_turn = threading.Lock()  # SQLite lets one write at a time, and makes the others wait longer than they need
 _fetches: dict[int, "Fetch"] = {}
 
 
@@ -115,7 +116,6 @@ class Fetch:
             self._changed.notify_all()
 
     def _obtain(self) -> Blob:
-        close_old_connections()
         try:
             with flight.single(f"tarball {self._version.pk}"):
                 return self._kept_already() or self._fetch()
@@ -127,7 +127,7 @@ class Fetch:
     def _kept_already(self) -> Blob | None:
         """The blob, when another process has fetched it by now, or an equal tarball is here under another name."""
         version = Version.objects.select_related("blob").only("blob", "abbreviated").get(pk=self._version.pk)
-        if version.blob is not None:
+        if version.blob is not None and version.blob.state == Blob.State.STORED:
             return version.blob
         dist = manifests.parse(version.abbreviated).get("dist")
         self._integrity = Integrity.of(dist) if isinstance(dist, dict) else None
@@ -165,10 +165,9 @@ class Fetch:
                     raise Unavailable(
                         f"{self._upstream} sent a tarball of {self._version} that does not have its integrity"
                     )
-                blobs.put(path, digests.sha512)
+                return self._put_away(path, digests)
             finally:
                 path.unlink(missing_ok=True)
-        return self._record(digests)
 
     def _receive(self, response: Response, path: Path, file: IO[bytes], listeners: Sequence[Digests | Checker]) -> None:
         self._begin(path, response.content_length)
@@ -201,8 +200,13 @@ class Fetch:
         with self._changed:
             self._file = None
 
+    def _put_away(self, path: Path, digests: Digests) -> Blob:
+        with flight.single(f"blob {digests.sha512}"):  # the janitor takes no blob that is on its way to a name
+            blobs.put(path, digests.sha512, is_only_copy=False)
+            return self._record(digests)
+
     def _record(self, digests: Digests) -> Blob:
-        with transaction.atomic():
+        with _turn, transaction.atomic():
             blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
             Version.objects.filter(pk=self._version.pk).update(blob=blob)
         breaker.succeeded(self._upstream)

@@ -37,6 +37,11 @@ def actor_of(request: Request) -> Actor:
     user: Any = request.user
     if not isinstance(user, User):
         return Actor.anonymous().as_of(context.current())
+    return actor_for(user)
+
+
+def actor_for(user: User) -> Actor:
+    """The person as who acts in this request."""
     return Actor.user(user.username, user_id=user.pk).as_of(context.current())
 
 

@@ -5,7 +5,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry import people, tokens
-from registry.api.auth import actor_of
+from registry.api.auth import actor_for, actor_of
 from registry.errors import Invalid, NotFound, Unauthenticated
 from registry.models import User
 
@@ -50,7 +50,7 @@ class UserView(APIView):
         user = people.sign_in_or_up(
             username, password, actor=actor_of(request), email=email if isinstance(email, str) else ""
         )
-        secret = tokens.issue(user, actor=actor_of(request))
+        secret = tokens.issue(user, actor=actor_for(user))
         answer = {"ok": True, "id": f"org.couchdb.user:{username}", "rev": f"1-{user.pk}", "token": secret}
         return Response(answer, status=201, headers={"Cache-Control": "private, no-store"})
 
@@ -62,5 +62,7 @@ class TokenView(APIView):
 
     def delete(self, request: Request, secret: str) -> Response:
         """DELETE: `npm logout`. Who has the secret may end it."""
-        tokens.revoke(secret, actor=actor_of(request))
+        token = tokens.find(secret)
+        if token is not None:
+            tokens.revoke(token, actor=actor_for(token.user))
         return Response({"ok": True})

@@ -10,7 +10,8 @@ class BlobQuerySet(models.QuerySet["Blob"]):
 
     def keep(self, *, sha512: str, sha1: str, size: int) -> "Blob":
         """The row of bytes that are in the store now, made when there is none."""
-        self.bulk_create([Blob(sha512=sha512, sha1=sha1, size=size)], ignore_conflicts=True)
+        row = Blob(sha512=sha512, sha1=sha1, size=size)
+        self.bulk_create([row], update_conflicts=True, unique_fields=["sha512"], update_fields=["state", "stored_at"])
         return self.get(sha512=sha512)
 
     def orphans(self) -> Self:
@@ -23,7 +24,7 @@ class Blob(models.Model):
 
     class State(models.TextChoices):
         STORED = "stored"
-        BAD = "bad"
+        BAD = "bad"  # the store has lost it, or a part of it; a mirrored one is fetched again
 
     sha512 = models.CharField(max_length=128, unique=True)
     sha1 = models.CharField(max_length=40, db_index=True)

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from django.apps import apps
+from django.utils import timezone
 
 from audit.actors import Actor
 from registry import tokens
@@ -36,7 +37,7 @@ def test_a_new_name_becomes_a_person_where_sign_up_is_open(effects):
     assert "no-store" in answer.headers["cache-control"]
     assert whoami(Person("alice", answer.json()["token"])).json() == {"username": "alice"}
     assert User.objects.get().email == "alice@acme.example"
-    assert effects() == ["user.created user:alice by anonymous", "token.created user:alice by anonymous"]
+    assert effects() == ["user.created user:alice by anonymous", "token.created user:alice by user alice"]
 
 
 def test_a_known_name_signs_in_and_gets_a_token_of_its_own(alice):
@@ -135,7 +136,7 @@ def test_who_signs_out_is_out(alice, effects):
     assert (answer.status, answer.json()) == (200, {"ok": True})
     assert whoami(alice).status == 401
     assert alice.publish("left-pad", "1.0.0").status == 401
-    assert effects() == ["token.revoked user:alice by anonymous"]
+    assert effects() == ["token.revoked user:alice by user alice"]
 
 
 def test_signing_out_with_a_token_that_is_none_is_no_news(anyone, effects):
@@ -162,8 +163,6 @@ def test_somebody_who_left_is_nobody(alice):
 
 
 def test_a_token_ends_when_its_time_is_over(alice):
-    from django.utils import timezone
-
     Token.objects.update(expires_at=timezone.now())
     assert whoami(alice).status == 401
 

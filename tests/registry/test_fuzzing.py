@@ -16,7 +16,7 @@ from tests.registry.consistency import assert_consistent
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # One database and one alice for all examples of a test: they only ever add to what is there.
-bounded = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+bounded = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 NASTY = [
     "",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.cache import caches
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -31,8 +32,6 @@ def shared_cache(settings):
     local = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "ring 2"}
     settings.CACHES = {**settings.CACHES, "documents": local}
     yield
-    from django.core.cache import caches
-
     caches["documents"].clear()
 
 
@@ -71,11 +70,12 @@ def test_between_hosts_it_stands_as_long_as_its_stamp(anyone, pad, monkeypatch):
 def test_a_change_of_another_package_costs_one_look_and_no_building(anyone, alice, pad, monkeypatch):
     alice.publish("left-pad", "1.0.0")
     anyone.view(pad)
-    monkeypatch.setattr(documents, "build", None)
-    generation.advance()
-    assert anyone.view(pad).status == 200
-    monkeypatch.setattr(Package.objects, "stamp", None)
-    assert anyone.view(pad).status == 200
+    with monkeypatch.context() as broken:
+        broken.setattr(documents, "build", None)
+        generation.advance()
+        assert anyone.view(pad).status == 200
+        broken.setattr(Package.objects, "stamp", None)
+        assert anyone.view(pad).status == 200
 
 
 @pytest.mark.usefixtures("_long_stamps")
@@ -109,6 +109,17 @@ def test_a_revision_rises_also_when_the_clock_goes_back(pad, monkeypatch):
     with transaction.atomic():
         lifecycle.touch(Package.objects.get())
     assert Package.objects.get().revision == before + 1
+
+
+@pytest.mark.usefixtures("_long_stamps")
+def test_a_warm_answer_needs_neither_django_nor_the_database(anyone, pad, monkeypatch, django_assert_num_queries):
+    from config.wsgi import application
+
+    document, tarball = anyone.view(pad).raw, anyone.download(pad, "1.0.0").raw
+    monkeypatch.setattr(application, "_application", None)
+    with django_assert_num_queries(0):
+        assert anyone.view(pad).raw == document
+        assert anyone.download(pad, "1.0.0").raw == tarball
 
 
 # --- Ring 1 ----------------------------------------------------------------------------------------------------------

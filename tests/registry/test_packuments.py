@@ -296,20 +296,6 @@ def test_the_answer_is_the_same_with_the_front_door_off(anyone, pad, settings, a
     assert essence(anyone.send(method, "/@acme/pad", headers=headers)) == essence(there)
 
 
-def test_a_warm_answer_needs_neither_django_nor_the_database(
-    anyone, pad, settings, monkeypatch, django_assert_num_queries
-):
-    from config.wsgi import application
-
-    if not settings.FRONT_DOOR:
-        pytest.skip("about the front door")
-    monkeypatch.setattr(cache, "STAMP_SECONDS", 3600)
-    warm = anyone.view(pad)
-    monkeypatch.setattr(application, "_application", None)
-    with django_assert_num_queries(0):
-        assert anyone.view(pad).raw == warm.raw
-
-
 def test_a_package_that_is_gone_is_gone_at_the_door_too(anyone, pad, monkeypatch):
     monkeypatch.setattr(cache, "STAMP_SECONDS", 0)
     assert view(anyone, pad).status == 200

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import pytest
+from django.utils import timezone
 
 from registry.models import Package, User, Version
 from tests import tarballs
@@ -150,8 +151,6 @@ def test_a_version_is_published_once_and_for_all(alice, anyone, effects):
 
 
 def test_nor_after_it_was_taken_back(alice):
-    from django.utils import timezone
-
     alice.publish("left-pad", "1.0.0")
     Version.objects.update(unpublished_at=timezone.now())
     refused(alice.publish("left-pad", "1.0.0"), 403, "previously published")

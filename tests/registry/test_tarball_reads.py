@@ -1,7 +1,12 @@
 """`GET` of a tarball: in the shapes of all lockfiles, whole and in parts."""
 
-import pytest
+import hashlib
 
+import pytest
+from django.core.files.storage import storages
+
+from registry import keys
+from registry.models import Blob
 from tests import tarballs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_either_way")]
@@ -160,12 +165,17 @@ def test_what_is_not_there(anyone, path, status):
     assert answer.json()["error"]
 
 
+@pytest.mark.usefixtures("_published")
+def test_nginx_sends_it_where_that_is_set(anyone, settings):
+    get(anyone)
+    settings.ACCEL_PREFIX = "/blobs"
+    answer = get(anyone)
+    sha512 = hashlib.sha512(PACKED).hexdigest()
+    assert answer.headers["x-accel-redirect"] == f"/blobs/sha512/{sha512[:2]}/{sha512[2:4]}/{sha512}"
+    assert answer.raw == b""
+
+
 def test_a_tarball_whose_bytes_are_lost_is_not_an_empty_one(alice, anyone):
-    from django.core.files.storage import storages
-
-    from registry import keys
-    from registry.models import Blob
-
     alice.publish("@acme/pad", "1.0.0", tarball=PACKED)
     assert get(anyone).raw == PACKED
     storages["blobs"].delete(keys.blob(Blob.objects.get().sha512))

@@ -1,17 +1,20 @@
 """A copy of this checkout, and `bin/run` in it, as somebody has them who has just cloned the project."""
 
+import http.client
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from tests.server import CHECKOUT
+from tests.wsgi import Answer
 
 PATIENCE = 120
 UPSTREAM = "https://upstream.example/npm"
@@ -25,45 +28,39 @@ esac
 
 
 class Checkout:
-    """The project in a folder of its own. Its virtual environment is the one that runs the tests."""
+    """The project in a folder of its own. Its virtual environment is, if it has one, the one that runs the tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lend_environment: bool = True) -> None:
         self.folder = folder / "checkout"
-        self._home = folder / "home"
-        self._programs = folder / "programs"
+        self.programs = folder / "programs"
+        self.home = folder / "home"
         for path in _files_of_the_project():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # deleted, and git has not heard of it
                 shutil.copy2(CHECKOUT / path, self.folder / path)
-        self._lend_environment()
-        self._home.mkdir()
-        self._programs.mkdir()
-        (self._programs / "npm").write_text(NPM)
-        (self._programs / "npm").chmod(0o755)
+        if lend_environment:
+            self._lend_environment()
+        self.home.mkdir()
+        self.programs.mkdir()
+        self.install("npm", NPM)
 
     @property
     def env_file(self) -> Path:
         return self.folder / ".env"
 
-    def environment(self, var: Path, **variables: Any) -> dict[str, str]:
+    def environment(self, **variables: Any) -> dict[str, str]:
         """A plain one, in which nothing of the tests' own settings is left, and no package is downloaded."""
         return {
-            "PATH": f"{self._programs}:{os.environ['PATH']}",
-            "HOME": str(self._home),
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "HOME": str(self.home),
             "PIP_NO_INDEX": "1",
-            "LARDER_VAR": str(var),
             **{name: str(value) for name, value in variables.items()},
         }
 
-    def fail(self, var: Path, **variables: Any) -> str:
-        """`bin/run` that cannot start: what it says on standard error."""
-        done = subprocess.run(
-            [self.folder / "bin" / "run"],
-            env=self.environment(var, **variables), capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-        assert done.returncode != 0, done.stdout
-        assert "Traceback" not in done.stdout + done.stderr
-        return done.stderr
+    def install(self, name: str, script: str) -> None:
+        """A program that is found before the machine's own of that name."""
+        (self.programs / name).write_text(script)
+        (self.programs / name).chmod(0o755)
 
     def _lend_environment(self) -> None:
         venv = self.folder / ".venv"
@@ -73,39 +70,70 @@ class Checkout:
 
 
 class Run:
-    """`bin/run`, from its start to its end.
+    """`bin/run`, from its start to its end; what still runs when the block ends is ended.
 
-    When the block ends it is stopped by Ctrl-C, and none of its processes may be left.
+    with Run(checkout, LARDER_VAR=folder, PORT=8000) as run:
+        run.serving()
     """
 
-    def __init__(self, checkout: Checkout, var: Path, **variables: Any) -> None:
-        self._output = var.with_name(f"{var.name}-{time.monotonic_ns()}.out")
+    def __init__(self, checkout: Checkout, *, PORT: int, **variables: Any) -> None:  # noqa: N803 (a variable's name)
+        self.port = PORT
         self._processes: set[int] = set()
-        with self._output.open("wb") as output:
-            self._main = subprocess.Popen(
-                [checkout.folder / "bin" / "run"],
-                env=checkout.environment(var, **variables), stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
+        self._out = tempfile.TemporaryFile()  # noqa: SIM115 (both are closed with the run)
+        self._error = tempfile.TemporaryFile()  # noqa: SIM115
+        self._main = subprocess.Popen(
+            [checkout.folder / "bin" / "run"],
+            env=checkout.environment(PORT=PORT, **variables),
+            stdout=self._out,
+            stderr=self._error,
+            start_new_session=True,
+        )
 
     def __enter__(self) -> Self:
-        try:
-            self._wait_until_it_serves()
-        except BaseException:
-            self._kill()
-            raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if self._main.poll() is None:
-                self.stop(signal.SIGINT)
-        finally:
-            self._kill()
+    def __exit__(self, *_: object) -> None:
+        if self._main.poll() is None:
+            self.stop()
+        for pid in {self._main.pid, *self.left()}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._main.wait()
+        self._out.close()
+        self._error.close()
+
+    def serving(self) -> Self:
+        """Itself, once it serves."""
+        deadline = time.monotonic() + PATIENCE
+        while "npm config set registry" not in self.said:
+            assert self._main.poll() is None, self.said + self.complaint
+            assert time.monotonic() < deadline, self.said + self.complaint
+            time.sleep(0.05)
+        self._processes |= descendants(self._main.pid)
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def send(self, method: str, path: str, *, body: Any = None, headers: dict | None = None) -> Answer:
+        """One request, whole."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+            connection.request(method, path, body=body, headers=headers or {})
+            response = connection.getresponse()
+            sent = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, response.reason, sent, response.read())
 
     @property
     def said(self) -> str:
-        """All of its output so far."""
-        return self._output.read_text(errors="replace")
+        """All of its standard output so far."""
+        return _all_of(self._out)
+
+    @property
+    def complaint(self) -> str:
+        """All of its standard error so far."""
+        return _all_of(self._error)
 
     @property
     def password(self) -> str | None:
@@ -113,7 +141,7 @@ class Run:
         shown = re.search(r"password (\S+) \(shown this once\)", self.said)
         return shown[1] if shown else None
 
-    def stop(self, number: signal.Signals) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it by a signal to `bin/run` alone; the exit status."""
         self._processes |= descendants(self._main.pid)
         self._main.send_signal(number)
@@ -133,19 +161,10 @@ class Run:
         [found] = [pid for pid in children(self._main.pid) if name in _read(pid, "cmdline")]
         return found
 
-    def _wait_until_it_serves(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while "Larder serves at" not in self.said:
-            assert self._main.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.05)
-        self._processes |= descendants(self._main.pid)
 
-    def _kill(self) -> None:
-        for pid in {self._main.pid, *self.left()}:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._main.wait()
+def _all_of(file: IO[bytes]) -> str:
+    """What is in the file, without moving the place at which somebody writes to it."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def descendants(pid: int) -> set[int]:

@@ -20,9 +20,9 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-def eventually(is_so: Callable[[], object]) -> None:
+def eventually(is_so: Callable[[], object], *, every: float = 0.05) -> None:
     """Wait until something is so; fail when it never is."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.05)
+        time.sleep(every)

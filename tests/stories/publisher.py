@@ -1,29 +1,33 @@
 """Somebody who publishes to a running server, over real connections."""
 
-import http.client
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha512
 from threading import Barrier
-from typing import Any
+from typing import Any, Protocol
 
-from tests.server import Server
 from tests.stories.uploads import Upload
 from tests.wsgi import Answer
 
 Pieces = Iterable[bytes]
 
 
+class Registry(Protocol):
+    """Whatever answers: a `Server`, or `bin/run`."""
+
+    def send(self, method: str, path: str, *, body: Any = None, headers: dict | None = None) -> Answer: ...
+
+
 @dataclass(frozen=True)
 class Publisher:
     """A person with an account and a token."""
 
-    server: Server
+    server: Registry
     token: str
 
     @classmethod
-    def sign_up(cls, server: Server, name: str = "alice", password: str = "correct horse battery") -> "Publisher":
+    def sign_in(cls, server: Registry, name: str = "alice", password: str = "correct horse battery") -> "Publisher":
+        """`npm login`, which makes the account where sign-up is open."""
         body = f'{{"name": "{name}", "password": "{password}", "type": "user"}}'
         answer = server.send("PUT", f"/-/user/org.couchdb.user:{name}", body=body)
         assert answer.status == 201, answer.body

@@ -21,7 +21,7 @@ def server(database: str) -> Iterator[Server]:
 
 @pytest.fixture
 def alice(server: Server) -> Publisher:
-    return Publisher.sign_up(server, "alice")
+    return Publisher.sign_in(server, "alice")
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_twenty_new_packages_come_to_be_side_by_side(server: Server, alice: Publ
 
 
 def test_a_new_name_goes_to_one_of_the_people_who_want_it(server: Server, box: str):
-    people = {name: Publisher.sign_up(server, name) for name in ("alice", "bob", "carol", "dave")}
+    people = {name: Publisher.sign_in(server, name) for name in ("alice", "bob", "carol", "dave")}
     uploads = [Upload(box, f"{major}.0.0") for major in range(1, 5)]
 
     answers = publish_at_once(list(people.values()), uploads)

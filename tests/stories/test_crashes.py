@@ -11,14 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
 import psycopg2
 import pytest
 
+from registry import keys
 from tests.server import Server
 from tests.stories.conftest import eventually
 from tests.stories.publisher import Publisher
@@ -44,7 +46,7 @@ def server(database: str) -> Iterator[Server]:
 
 @pytest.fixture
 def alice(server: Server) -> Publisher:
-    return Publisher.sign_up(server, "alice")
+    return Publisher.sign_in(server, "alice")
 
 
 @pytest.fixture
@@ -71,19 +73,19 @@ def kill_all(server: Server) -> None:
 @pytest.mark.parametrize(("kill", "rounds"), [(kill_worker, 8), (kill_all, 5)])
 def test_a_version_is_there_or_not_whenever_the_kill_comes(server, alice, box, kill, rounds):
     moments = random.Random(2026)
-    duration = min(seconds_for(alice, [Upload(box, f"0.{minor}.{n}", size=SIZE) for n in range(4)]) for minor in (0, 1))
     outcomes: dict[Upload, int | None] = {}
     for minor in range(rounds):
         # Some into one package and some as packages of their own: what failed must not be there as an empty one either.
         names = [box, box, f"{box}-{minor}-a", f"{box}-{minor}-b"]
         uploads = [Upload(name, f"1.{minor}.{n}", size=SIZE, seed=n) for n, name in enumerate(names)]
         with publishing(alice, uploads) as results:
-            time.sleep(moments.triangular(0, 1.2 * duration, 0.9 * duration))  # most is decided near the end
+            wait_for_one_of_the(moments, server, uploads)
             kill(server)
             outcomes.update(zip(uploads, (result.result() for result in results), strict=True))
+        empty_the_spool(server)  # so that in the next round what is in it tells how far that has come
 
     events = published_events(server)
-    print("OUTCOMES", list(outcomes.values()))
+    print("OUTCOMES", list(outcomes.values()), [events[str(u)] for u in outcomes])
     for upload, status in outcomes.items():
         is_there = assert_there_or_not(server, upload, events)
         assert is_there or status != 201, f"{upload} was promised and is not there"
@@ -101,11 +103,16 @@ def publishing(publisher: Publisher, uploads: list[Upload]) -> Iterator[list[Fut
         yield [clients.submit(outcome, publisher, upload) for upload in uploads]
 
 
-def seconds_for(publisher: Publisher, uploads: list[Upload]) -> float:
-    begin = time.monotonic()
-    with publishing(publisher, uploads) as results:
-        assert [result.result() for result in results] == [201] * len(uploads)
-    return time.monotonic() - begin
+def wait_for_one_of_the(moments: random.Random, server: Server, uploads: list[Upload]) -> None:
+    """Until some bytes have come, or some tarballs are stored, and a little longer: most is decided just then."""
+    stored, received = moments.randint(0, len(uploads)), moments.randint(1, SIZE)
+
+    def has_come() -> bool:
+        there = sum(blob_of(upload, server).exists() for upload in uploads)
+        return there >= stored if stored else there or bytes_in_spool(server) >= received
+
+    eventually(has_come, every=0.001)
+    time.sleep(10 ** moments.uniform(-3, -0.3))
 
 
 def outcome(publisher: Publisher, upload: Upload, body: Iterable[bytes] | None = None) -> int | None:
@@ -166,7 +173,7 @@ def test_killed_between_the_blob_and_the_commit(server, alice, box):
     for upload in (lost, found):
         with ThreadPoolExecutor(1) as client, commits_held_up(server):
             publishing = client.submit(outcome, alice, upload)
-            eventually(lambda upload=upload: upload.sha512 in blobs(server))
+            eventually(blob_of(upload, server).exists)
             kill_worker(server)
             assert publishing.result() is None
         assert not assert_there_or_not(server, upload, published_events(server))
@@ -175,7 +182,7 @@ def test_killed_between_the_blob_and_the_commit(server, alice, box):
     make_old(server, "blobs")
     server.manage("shell", "--no-imports", "-c", SWEEP)
 
-    assert lost.sha512 not in blobs(server)
+    assert not blob_of(lost, server).exists()
     assert assert_there_or_not(server, found, published_events(server))
     assert alice.publish(lost).status == 201
 
@@ -222,12 +229,25 @@ def commits_held_up(server: Server) -> Iterator[None]:
             yield
 
 
-def spooled(server: Server) -> set[str]:
-    return {file.name for file in (server.var / "spool").glob("*")}
+def spooled(server: Server) -> set[Path]:
+    return set((server.var / "spool").glob("*"))
 
 
-def blobs(server: Server) -> set[str]:
-    return {file.name for file in (server.var / "blobs").rglob("*") if file.is_file()}
+def bytes_in_spool(server: Server) -> int:
+    size = 0
+    for file in spooled(server):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
+def empty_the_spool(server: Server) -> None:
+    for file in spooled(server):
+        file.unlink(missing_ok=True)
+
+
+def blob_of(upload: Upload, server: Server) -> Path:
+    return server.var / "blobs" / keys.blob(upload.sha512)
 
 
 def make_old(server: Server, folder: str) -> None:

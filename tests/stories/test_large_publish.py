@@ -25,13 +25,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def alice(server: Server) -> Publisher:
-    return Publisher.sign_up(server, "alice")
+    return Publisher.sign_in(server, "alice")
 
 
 def test_three_hundred_megabytes_are_never_in_memory():
     upload = Upload("@acme/huge", size=300 * MB)
     with Server(workers=1) as server:
-        answer = Publisher.sign_up(server).publish(upload)
+        answer = Publisher.sign_in(server).publish(upload)
 
         assert (answer.status, answer.body[:200]) == (201, b'{"ok":true,"id":"@acme/huge","rev":"1-1.0.0"}')
         with server.opened("GET", upload.tarball_path) as response:
@@ -86,7 +86,7 @@ def test_chunks_make_the_same_version(server: Server, alice: Publisher, size: in
 def test_a_body_that_is_cut_off_leaves_nothing(server: Server, alice: Publisher, chunked: bool, is_reset: bool):
     upload = Upload(f"@acme/cut-{chunked}-{is_reset}".lower(), size=10 * MB)
 
-    send_half(alice, upload, chunked=chunked, is_reset=is_reset)
+    send_half(server, alice, upload, chunked=chunked, is_reset=is_reset)
 
     assert_nothing_is_left(server)
     assert server.get(upload.path).status == 404
@@ -107,17 +107,17 @@ def test_a_body_whose_length_is_short_is_refused(server: Server, alice: Publishe
     assert server.get(upload.path).status == 404
 
 
-def send_half(publisher: Publisher, upload: Upload, *, chunked: bool, is_reset: bool) -> None:
+def send_half(server: Server, publisher: Publisher, upload: Upload, *, chunked: bool, is_reset: bool) -> None:
     """About half of the body, until it is being written down; then the client is gone."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {upload.content_length}"
     head = (
         f"PUT {upload.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {publisher.token}\r\n{framing}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", publisher.server.port)) as connection:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode())
         for piece in islice(upload.body(), 6):
             connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        eventually(lambda: any(file.stat().st_size for file in (publisher.server.var / "spool").glob("*")))
+        eventually(lambda: any(file.stat().st_size for file in (server.var / "spool").glob("*")))
         if is_reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

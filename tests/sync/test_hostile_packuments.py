@@ -101,7 +101,7 @@ def test_a_version_without_dist_is_the_same(upstream, anyone):
 def test_a_tarball_in_an_impossible_place_is_one_version_without_a_tarball(upstream, anyone, url):
     versions = {"1.0.0": GOOD, "2.0.0": {**GOOD, "version": "2.0.0", "dist": {"tarball": url}}}
     upstream.put_raw("odd", packument(versions=versions))
-    assert list(anyone.view("odd").json()["versions"])[0] == "1.0.0"
+    assert next(iter(anyone.view("odd").json()["versions"])) == "1.0.0"
     assert anyone.download("odd", "2.0.0").status in (404, 503)
     assert anyone.view("odd").status == 200
 

@@ -66,7 +66,9 @@ def test_progress_is_told(upstream):
     assert [(done, total) for done, total, _ in told] == [(0, 2), (1, 2), (2, 2)]
 
 
-@pytest.mark.parametrize("fault", [("status", {"code": 503}), ("reset", {}), ("not_json", {}), ("truncate", {})], ids=str)
+@pytest.mark.parametrize(
+    "fault", [("status", {"code": 503}), ("reset", {}), ("not_json", {}), ("truncate", {})], ids=str
+)
 def test_an_upstream_that_fails_puts_it_off_for_longer_each_time_until_it_works(upstream, run, fault):
     kind, options = fault
     upstream.fault("/left-pad", kind, **options)
@@ -94,7 +96,7 @@ def test_an_upstream_that_rests_is_not_asked(upstream):
 
 
 def test_a_package_that_nobody_has_is_refused(run):
-    task, result = run("no-such-thing")
+    task, _result = run("no-such-thing")
     assert (task.state, task.error) == (State.REFUSED, "default has no package no-such-thing")
 
 
@@ -118,7 +120,7 @@ def test_one_tarball_that_does_not_come_keeps_the_others_from_nothing(upstream, 
         upstream.publish("noisy", version, files={"noise": os.urandom(size)})
     upstream.fault("*/noisy-1.1.0.tgz", kind, **options)
     task, result = run("noisy", with_tarballs=True)
-    assert (task.state, "noisy@1.1.0" in task.error) == (State.WAITING, True)
+    assert (task.state, "1.1.0" in task.error) == (State.WAITING, True)
     assert set(Version.objects.exclude(blob=None).values_list("number", flat=True)) == {"1.0.0", "1.2.0"}
 
     upstream.heal()
@@ -133,7 +135,7 @@ def test_what_the_latest_version_needs_is_asked_for_too(run):
 
 
 def test_a_circle_of_dependencies_ends(upstream, run):
-    upstream.publish("egg", "1.0.0", dependencies={"hen": "1"})
+    upstream.publish("egg", "1.0.0", dependencies={"hen": "1", "egg": "1"})
     upstream.publish("hen", "1.0.0", optionalDependencies={"egg": "1"})
     run("egg", with_dependencies=True)
     while (waiting := SyncTask.objects.live().first()) is not None:
@@ -166,7 +168,9 @@ def test_only_what_a_registry_can_have_is_asked_for(upstream, run):
     assert asked == {"left-pad", "@scope/name", "repeat", "newest", "any"}
 
 
-@pytest.mark.parametrize("dependencies", [["repeat"], "repeat", 5, {"repeat": None}, {"repeat": {"version": 1}}], ids=str)
+@pytest.mark.parametrize(
+    "dependencies", [["repeat"], "repeat", 5, {"repeat": None}, {"repeat": {"version": 1}}], ids=str
+)
 def test_dependencies_of_odd_types_are_none(upstream, run, dependencies):
     upstream.publish("odd", "1.0.0", dependencies=dependencies)
     assert run("odd", with_dependencies=True)[1].is_done

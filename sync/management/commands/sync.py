@@ -52,13 +52,20 @@ class Command(BaseCommand):
                 bar.set_postfix_str(task.name)
                 if not self._run_one(task, bar):
                     failed.append(task.name)
-                needed = SyncTask.objects.live().filter(why=f"needed by {task.name}").exclude(pk__in=seen)
-                found = list(needed.values_list("pk", flat=True))
+                found = self._needed_by(task, seen)
                 seen.update(found)
                 waiting.extend(found)
                 bar.total = len(seen)
                 bar.update()
         return len(seen), failed
+
+    def _needed_by(self, task: SyncTask, seen: set[int]) -> list[int]:
+        """Tasks that are not done yet for what this one's package needs, whoever asked for them."""
+        if not task.with_dependencies:
+            return []
+        names = running.dependencies(PackageName.parse(task.name))
+        needed = SyncTask.objects.live().filter(name__in=names).exclude(pk__in=seen)
+        return list(needed.values_list("pk", flat=True))
 
     def _run_one(self, task: SyncTask, bar: Any) -> bool:
         """Run a task until it is done, a few times at most; a worker may have taken it meanwhile."""
