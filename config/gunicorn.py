@@ -12,6 +12,9 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 workers = int(os.environ.get("LARDER_WORKERS", "2"))
 threads = int(os.environ.get("LARDER_THREADS", "32"))
 worker_class = "gthread"
+# Loaded once and shared: the processes start at once, and use less memory. What a process must have of its own (threads,
+# connections, the mapped generation) is made when it is first needed.
+preload_app = True
 # Clients keep connections for the length of an install.
 keepalive = 75
 # A publish of 512 MB over a slow line takes a while; gthread's heartbeat does not depend on requests.

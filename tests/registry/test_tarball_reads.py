@@ -180,4 +180,5 @@ def test_a_tarball_whose_bytes_are_lost_is_not_an_empty_one(alice, anyone):
     assert get(anyone).raw == PACKED
     storages["blobs"].delete(keys.blob(Blob.objects.get().sha512))
     answer = get(anyone)
-    assert (answer.status, "registry failed" in answer.json()["error"]) == (500, True)
+    assert (answer.status, "is not here" in answer.json()["error"]) == (404, True)
+    assert Blob.objects.get().state == Blob.State.BAD

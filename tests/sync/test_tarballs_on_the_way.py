@@ -106,8 +106,8 @@ def test_who_comes_while_it_is_put_away_gets_it_whole(publish, monkeypatch, crow
     is_moved, may_go_on = threading.Event(), threading.Event()
     put = blobs.put
 
-    def put_slowly(*arguments):
-        put(*arguments)
+    def put_slowly(*arguments, **options):
+        put(*arguments, **options)
         is_moved.set()
         assert may_go_on.wait(20)
 
