@@ -110,11 +110,13 @@ class Server:
         self._process = None
 
     def _wait_until_it_answers(self) -> None:
+        """Until one worker answers and the others are there: they are started one after the other."""
         assert self._process
         deadline = time.monotonic() + PATIENCE
+        wanted = int(self._environment["LARDER_WORKERS"])
         while True:
             with suppress(OSError, http.client.HTTPException):
-                if self.get("/-/ping", timeout=5).status == 200:
+                if self.get("/-/ping", timeout=5).status == 200 and len(self.workers) == wanted:
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the server did not come up:\n{self.log}")

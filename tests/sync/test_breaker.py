@@ -77,7 +77,7 @@ def test_each_rest_is_longer_than_the_one_before_up_to_a_minute(row):
     for _ in range(12):
         over(row)
         rests.append(rest(fail(row, 1 if rests else breaker.TOLERATED)))
-    assert all(longer > shorter for shorter, longer in itertools.pairwise(rests[:6]))
+    assert all(longer > shorter for shorter, longer in pairwise(rests[:6]))
     assert max(rests) <= breaker.LONGEST_REST
     assert rests[-1] > breaker.LONGEST_REST / 2
 

@@ -1,0 +1,73 @@
+"""The big one: a real application of some thirty popular packages, through Larder and straight from its upstream.
+
+Needs the upstream that the machine's npm client is configured with, so it is marked `live`. By default the newest client of
+each family drives it; `LARDER_TEST_LIVE=all` takes all of them.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients import toolbox
+from tests.clients.releases import CLIENTS
+from tests.server import CHECKOUT, Server
+
+pytestmark = [pytest.mark.clients, pytest.mark.live]
+
+APP = json.loads((CHECKOUT / "benchmarks" / "app.json").read_text())["large"]
+NEWEST = ["npm-12", "pnpm-12", "yarn-4", "bun"]
+DRIVERS = list(CLIENTS) if os.environ.get("LARDER_TEST_LIVE") == "all" else NEWEST
+TRIES = 3
+
+
+@pytest.fixture(scope="module")
+def larder() -> Iterator[Server]:
+    """A server whose upstream is the machine's own; what a client has fetched is there for the next."""
+    upstream, authorities = configured("registry"), configured("cafile")
+    with Server(upstream=upstream, workers=2, threads=32, LARDER_UPSTREAM_CA=authorities) as server:
+        yield server
+
+
+def configured(key: str) -> str:
+    found = subprocess.run(["npm", "config", "get", key], capture_output=True, text=True, check=True, cwd="/")
+    value = found.stdout.strip().rstrip("/")
+    return "" if value in ("null", "undefined") else value
+
+
+def install(project: toolbox.Project, **how: bool) -> None:
+    """Install; the network between here and the upstream may have a bad moment."""
+    for attempt in range(TRIES):
+        done = project.install(**how)
+        if done.returncode == 0:
+            return
+        time.sleep(5 * attempt)
+    raise AssertionError(done)
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_a_real_application(
+    name: str, real_client: Callable[[str], toolbox.Client], larder: Server, tmp_path: Path
+) -> None:
+    project = real_client(name).project(tmp_path / "through", larder.url, APP)
+    install(project)
+    tree, integrities = project.tree(), project.lock_integrities()
+    assert len(tree) > 300
+
+    project.clear_modules()
+    install(project)
+    assert project.tree() == tree, "warm, the same"
+
+    project.clear_modules()
+    project.clear_cache()
+    install(project, frozen=True)
+    assert project.tree() == tree, "from the lockfile, the same, and the client has verified every integrity"
+    assert project.lock_integrities() == integrities
+
+    straight = real_client(name).project(tmp_path / "straight", configured("registry"), APP)
+    install(straight)
+    assert straight.tree() == tree, "the same as straight from the upstream"
