@@ -12,7 +12,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 workers = int(os.environ.get("LARDER_WORKERS", "2"))
 threads = int(os.environ.get("LARDER_THREADS", "32"))
 worker_class = "gthread"
-# Loaded once and shared: the processes start at once, and use less memory. What a process must have of its own (threads,
+# Loaded once and shared: processes start at once and use less memory. What each must have of its own (threads,
 # connections, the mapped generation) is made when it is first needed.
 preload_app = True
 # Clients keep connections for the length of an install.

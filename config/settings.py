@@ -10,10 +10,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
+
+
+def number(name: str, default: int) -> int:
+    """The whole number that the variable holds."""
+    try:
+        return int(env.int(name, default=default))
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be a whole number") from None
+
 
 # --- Identity ------------------------------------------------------------------------------------------------------
 
@@ -28,7 +38,7 @@ SECRET_KEY_IS_EPHEMERAL = not env.str("LARDER_SECRET_KEY", default="")
 
 # HOST and PORT: where bin/run listens. Loopback unless told otherwise.
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
+PORT = number("PORT", 8000)
 
 # LARDER_PUBLIC_URL: the URL that clients use, when a proxy stands in front (https://npm.example.com). It is put into
 # tarball URLs; without it they carry the scheme and host that asked.
@@ -223,7 +233,7 @@ AUDIT = {
     # The nudge after a commit: a Celery task.
     "WAKE": "audit.tasks.drain_all",
     # LARDER_TRUSTED_PROXIES: how many proxies stand in front, so that X-Forwarded-For tells where a request comes from.
-    "TRUSTED_PROXIES": env.int("LARDER_TRUSTED_PROXIES", default=0),
+    "TRUSTED_PROXIES": number("LARDER_TRUSTED_PROXIES", 0),
 }
 
 # LARDER_PRIVATE_SCOPES: these scopes are ours: people publish into them and no upstream is ever asked for them.
@@ -236,12 +246,12 @@ PRIVATE_SCOPES = frozenset(
 SIGNUP = env.str("LARDER_SIGNUP", default="closed")
 
 # LARDER_MAX_TARBALL_MB, LARDER_MAX_METADATA_MB: the largest tarball and the largest rest of a publish, in MiB.
-MAX_TARBALL_BYTES = env.int("LARDER_MAX_TARBALL_MB", default=512) << 20
-MAX_METADATA_BYTES = env.int("LARDER_MAX_METADATA_MB", default=64) << 20
+MAX_TARBALL_BYTES = number("LARDER_MAX_TARBALL_MB", 512) << 20
+MAX_METADATA_BYTES = number("LARDER_MAX_METADATA_MB", 64) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # for the admin's forms; publishes are streamed and have the limits above
 
 # LARDER_RING_MB: memory of each web process for documents that are ready to send, in MiB.
-RING_BYTES = env.int("LARDER_RING_MB", default=64) << 20
+RING_BYTES = number("LARDER_RING_MB", 64) << 20
 # LARDER_FRONT_DOOR: answer public reads from that memory before Django is asked ("no" sends all through Django).
 FRONT_DOOR = env.bool("LARDER_FRONT_DOOR", default=True)
 
@@ -253,17 +263,17 @@ UPSTREAM_URL = env.str("LARDER_UPSTREAM_URL", default="https://registry.npmmirro
 # LARDER_UPSTREAM_CA: file with the certificates to trust for the upstream, when the system's do not know it.
 UPSTREAM_CA = env.str("LARDER_UPSTREAM_CA", default="")
 # LARDER_FRESH_SECONDS: how long what an upstream said of a package is taken for current.
-FRESH_SECONDS = env.int("LARDER_FRESH_SECONDS", default=300)
+FRESH_SECONDS = number("LARDER_FRESH_SECONDS", 300)
 # LARDER_MISSING_SECONDS: how long an upstream's "no such package" is taken for current.
-MISSING_SECONDS = env.int("LARDER_MISSING_SECONDS", default=30)
+MISSING_SECONDS = number("LARDER_MISSING_SECONDS", 30)
 # LARDER_UPSTREAM_BUDGET_SECONDS: how long a reader waits for an upstream when we could answer from what is here.
-UPSTREAM_BUDGET_SECONDS = env.float("LARDER_UPSTREAM_BUDGET_SECONDS", default=3.0)
+UPSTREAM_BUDGET_SECONDS = number("LARDER_UPSTREAM_BUDGET_SECONDS", 3)
 # LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
-UPSTREAM_TIMEOUT_SECONDS = env.float("LARDER_UPSTREAM_TIMEOUT_SECONDS", default=60.0)
+UPSTREAM_TIMEOUT_SECONDS = number("LARDER_UPSTREAM_TIMEOUT_SECONDS", 60)
 # LARDER_TARBALL_TIMEOUT_SECONDS: how long one tarball may take in all.
-TARBALL_TIMEOUT_SECONDS = env.float("LARDER_TARBALL_TIMEOUT_SECONDS", default=1800.0)
+TARBALL_TIMEOUT_SECONDS = number("LARDER_TARBALL_TIMEOUT_SECONDS", 1800)
 # LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
-MAX_PACKUMENT_BYTES = env.int("LARDER_MAX_PACKUMENT_MB", default=128) << 20
+MAX_PACKUMENT_BYTES = number("LARDER_MAX_PACKUMENT_MB", 128) << 20
 
 # --- Logs ----------------------------------------------------------------------------------------------------------
 

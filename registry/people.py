@@ -1,5 +1,7 @@
 """People: how they come to be, and how they prove who they are."""
 
+import threading
+
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
@@ -12,6 +14,9 @@ from registry.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from registry.events import USER_CREATED
 from registry.models import User
 
+# Argon2 takes 100 MB for each password that it tries; many at once would take gigabytes.
+_hashing = threading.BoundedSemaphore(2)
+
 
 def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_admin: bool = False) -> User:
     """Create a person. Raises `Invalid` for a bad name or a weak password and `Conflict` for a taken name."""
@@ -21,7 +26,8 @@ def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_a
         _validate_password(password, user)
     except ValidationError as error:
         raise Invalid("; ".join(error.messages)) from error
-    user.set_password(password)
+    with _hashing:
+        user.set_password(password)
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -33,7 +39,8 @@ def create_user(name: str, password: str, *, actor: Actor, email: str = "", is_a
 
 def sign_in(name: str, password: str) -> User:
     """The person with this name and password. Raises `Unauthenticated`, in the same words whatever was wrong."""
-    user = authenticate(username=name, password=password) if _is_plain(name + password) else None
+    with _hashing:
+        user = authenticate(username=name, password=password) if _is_plain(name + password) else None
     if not isinstance(user, User):
         raise Unauthenticated("the user name or the password is not right")
     return user

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
@@ -15,7 +15,7 @@ def upstream_url(**_: Any) -> Iterable[CheckMessage]:
     if settings.UPSTREAM_URL in ("", "none"):
         return
     parts = urlsplit(settings.UPSTREAM_URL)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_good_port(parts):
         yield Error(
             f"LARDER_UPSTREAM_URL is {settings.UPSTREAM_URL!r}, which is no URL of a registry.",
             hint="Set it to http(s)://host[/path], or to none for a registry without upstream.",
@@ -23,6 +23,13 @@ def upstream_url(**_: Any) -> Iterable[CheckMessage]:
         )
     if settings.PUBLIC_URL and parts.netloc == urlsplit(settings.PUBLIC_URL).netloc:
         yield Error("LARDER_UPSTREAM_URL and LARDER_PUBLIC_URL are one registry: it would ask itself.", id="sync.E002")
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 @register()

@@ -25,10 +25,6 @@ class PackageQuerySet(models.QuerySet["Package"]):
         )
         return Stamp(*row) if row else None
 
-    def lock(self, name: str) -> "Package | None":
-        """The row, locked until the transaction ends. Its key columns stay free for foreign keys to it."""
-        return self.select_for_update(no_key=True).filter(name=name).first()
-
 
 class Package(models.Model):
     """A name that somebody published under: here, or on an upstream."""

@@ -1,7 +1,7 @@
 """The big one: a real application of some thirty popular packages, through Larder and straight from its upstream.
 
-Needs the upstream that the machine's npm client is configured with, so it is marked `live`. By default the newest client of
-each family drives it; `LARDER_TEST_LIVE=all` takes all of them.
+Needs the upstream that the npm client of the machine is configured with, so it is marked `live`. By default the newest
+client of each family drives it; `LARDER_TEST_LIVE=all` takes all of them.
 """
 
 import json
