@@ -4,6 +4,7 @@ Each step is its own transaction and does nothing when it has been done: after a
 less to do.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from django.utils import timezone
 
 from registry import manifests
 from registry.errors import Forbidden, Invalid, NotFound, RegistryError, Unavailable
-from registry.models import Version
+from registry.models import Blob, Version
 from registry.names import PackageName
 from sync import breaker, fetching, queue, routing, tarballs
 from sync.http import UpstreamError
 from sync.models import SyncTask, Upstream
+
+logger = logging.getLogger(__name__)
 
 # Told how far a task is: done and total tarballs, and a line of text or an empty one.
 Progress = Callable[[int, int, str], None]
@@ -50,6 +53,10 @@ def run(task_id: int, *, progress: Progress = lambda _done, _total, _line: None)
         queue.note(task, f"refused: {error.sentence}")
         queue.refuse(task, error.sentence)
         return Result(is_done=False, line=error.sentence)
+    except Exception as error:
+        logger.exception("the sync of %s failed", task.name)
+        queue.put_off(task, f"{type(error).__name__}: {error}")
+        return Result(is_done=False, line=f"{task.name} failed, and will be tried again; the log says why")
     queue.note(task, line)
     queue.finish(task)
     return Result(is_done=True, line=line)
@@ -76,7 +83,8 @@ def _bring_in(task: SyncTask, progress: Progress) -> str:
 
 def _fetch_tarballs(task: SyncTask, name: PackageName, upstream: Upstream, progress: Progress) -> int:
     """Fetch those that are not here, and how many came. Raises `Unavailable` when any did not, after all were tried."""
-    wanted = Version.objects.published().filter(package__name=str(name), blob=None).select_related("package")
+    missing = Q(blob=None) | Q(blob__state=Blob.State.BAD)
+    wanted = Version.objects.published().filter(missing, package__name=str(name)).select_related("package")
     versions = list(wanted.defer("manifest", "abbreviated", "package__head"))
     failures: list[RegistryError] = []
     for index, version in enumerate(versions):
