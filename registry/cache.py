@@ -47,7 +47,7 @@ class FileKey:
 
 @dataclass(slots=True)
 class Ready:
-    """A response that is ready to be sent: `body` for documents, `path` for tarballs in a folder."""
+    """A response that is ready to be sent: `body` for documents and small tarballs, `path` for tarballs in a folder."""
 
     name: str
     revision: int

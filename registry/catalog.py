@@ -22,6 +22,9 @@ from registry.upstream import Delivery
 
 logger = logging.getLogger(__name__)
 
+# Opening and sending a file costs more than sending bytes that are here, for tarballs up to about this size.
+_SMALL_BYTES = 32 << 10
+
 _ring = Ring(settings.RING_BYTES)
 
 
@@ -182,5 +185,6 @@ def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -
     path = blobs.path(blob.sha512)
     return Ready(
         str(name), stamp.revision, etag, modified, headers,
+        body=path.read_bytes() if path and blob.size <= _SMALL_BYTES else b"",
         path=str(path) if path else None, sha512=blob.sha512, judged_until=judgement.until,
     )  # fmt: skip

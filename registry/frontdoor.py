@@ -47,7 +47,7 @@ class FrontDoor:
         if negotiation.is_current(entry.etag, entry.modified, *conditions):
             start_response("304 Not Modified", [item for item in entry.headers if item[0] != "Content-Length"])
             return []
-        if entry.path is None:
+        if entry.body or entry.path is None:
             start_response("200 OK", entry.headers)
             return [] if is_head else [entry.body]
         return self._send_file(entry.path, entry, environ, start_response)
