@@ -150,7 +150,8 @@ def _serve(settings: Any) -> NoReturn:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # glibc gives many threads an arena each, and keeps in each what one large document took there.
+    environment = {"MALLOC_ARENA_MAX": "2", **os.environ, "PYTHONUNBUFFERED": "1"}
     address = _address(settings.HOST, settings.PORT)
     processes = {
         name: subprocess.Popen([sys.executable, "-m", *arguments], env=environment, start_new_session=True)  # noqa: S603

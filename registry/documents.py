@@ -1,9 +1,8 @@
 """Packuments as responses: joined from rows, seen through the policies, compressed once."""
 
-import gzip
 import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from email.utils import formatdate
 from typing import Any
@@ -17,6 +16,7 @@ from registry.packuments import FORMAT, Flavour
 from registry.policies import Judgement
 
 _GZIP_LEVEL = 6
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS  # without a time in its head: equal documents are equal bytes
 _ZSTD_LEVEL = 3
 
 # max-age=0: `npm publish && npm install` must see the new version. No must-revalidate, so that clients fall back on
@@ -37,7 +37,7 @@ def build(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> Ready:
     head = read_head(stamp.id)
     body = cache.shared_get(key.name, tag, key.encoding)
     if body is None:
-        body = _compress(_join(key, stamp, judgement, head), key.encoding)
+        body = _compress(_pieces(key, stamp, judgement, head), key.encoding)
         cache.shared_put(key.name, tag, key.encoding, body)
     modified = _modified(head, stamp)
     headers = [
@@ -71,21 +71,24 @@ def read_tags(package_id: int, hidden: Collection[str]) -> dict[str, str]:
     return {**tags, "latest": best} if best else tags
 
 
-def _join(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, Any]) -> bytes:
-    column = "manifest" if key.flavour is Flavour.FULL else "abbreviated"
-    rows = Version.objects.published().filter(package_id=stamp.id).values_list("number", column)
-    versions = []
-    for number, text in rows.iterator(chunk_size=200):
-        if number in judgement.hidden:
-            continue
-        rewritten = judgement.rewritten.get(number)
-        if rewritten:
-            versions.append((number, rewritten.full if key.flavour is Flavour.FULL else rewritten.abbreviated))
-        else:
-            versions.append((number, text))
+def _pieces(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, Any]) -> Iterator[str]:
     if judgement.hidden:
         head = {**head, "policyRestrictions": _restrictions(judgement.hidden)}
-    return packuments.build(key.flavour, head, versions, read_tags(stamp.id, judgement.hidden), key.base)
+    versions = _served(key.flavour, stamp, judgement)
+    return packuments.pieces(key.flavour, head, versions, read_tags(stamp.id, judgement.hidden), key.base)
+
+
+def _served(flavour: Flavour, stamp: Stamp, judgement: Judgement) -> Iterator[tuple[str, str]]:
+    column = "manifest" if flavour is Flavour.FULL else "abbreviated"
+    rows = Version.objects.published().filter(package_id=stamp.id).values_list("number", column)
+    for number, text in rows.iterator(chunk_size=200):
+        rewritten = judgement.rewritten.get(number)
+        if number in judgement.hidden:
+            continue
+        if rewritten:
+            yield number, rewritten.full if flavour is Flavour.FULL else rewritten.abbreviated
+        else:
+            yield number, text
 
 
 def _restrictions(hidden: Mapping[str, str]) -> dict[str, Any]:
@@ -93,10 +96,16 @@ def _restrictions(hidden: Mapping[str, str]) -> dict[str, Any]:
     return {"message": "; ".join(sorted(set(hidden.values()))), "versions": {number: {} for number in hidden}}
 
 
-def _compress(body: bytes, encoding: str) -> bytes:
-    if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
-    return gzip.compress(body, _GZIP_LEVEL, mtime=0) if encoding == "gzip" else body
+def _compress(pieces: Iterable[str], encoding: str) -> bytes:
+    """The pieces as one body. They are compressed as they come: a document of 20 MB is never whole in memory."""
+    if encoding == "identity":
+        return b"".join(piece.encode() for piece in pieces)
+    packer = (
+        zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj()
+        if encoding == "zstd"
+        else zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    )
+    return b"".join([*(packer.compress(piece.encode()) for piece in pieces), packer.flush()])
 
 
 def _modified(head: Mapping[str, Any], stamp: Stamp) -> int:

@@ -1,6 +1,6 @@
 """Packuments: joined from the stored texts of their versions, without decoding one of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -27,20 +27,35 @@ class Flavour(Enum):
         )
 
 
-def build(
+def pieces(
     flavour: Flavour,
     head: Mapping[str, Any],
     versions: Iterable[tuple[str, str]],
     tags: Mapping[str, str],
     base: str,
-) -> bytes:
-    """The document as bytes: `versions` are (number, text) in order of publication, `base` the registry's URL."""
-    texts = {
-        "versions": jsontext.members((number, text.replace(BASE_MARK, base)) for number, text in versions),
-        "dist-tags": jsontext.encode(dict(tags)),
-    }
+) -> Iterator[str]:
+    """The document, piece by piece: `versions` are (number, text) in order of publication, `base` the registry's URL.
+
+    Whoever compresses the pieces as they come never has the whole document in memory.
+    """
     members = _full(head) if flavour is Flavour.FULL else _abbreviated(head)
-    return jsontext.members((key, texts.get(key) or jsontext.encode(value)) for key, value in members.items()).encode()
+    before = "{"
+    for key, value in members.items():
+        yield f"{before}{jsontext.encode(key)}:"
+        before = ","
+        if key == "versions":
+            yield from _versions(versions, base)
+        else:
+            yield jsontext.encode(dict(tags) if key == "dist-tags" else value)
+    yield "}"
+
+
+def _versions(versions: Iterable[tuple[str, str]], base: str) -> Iterator[str]:
+    before = "{"
+    for number, text in versions:
+        yield f"{before}{jsontext.encode(number)}:{text.replace(BASE_MARK, base)}"
+        before = ","
+    yield "{}" if before == "{" else "}"
 
 
 def _full(head: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from django.conf import settings
@@ -11,8 +12,13 @@ from registry import flight
 from registry.names import PackageName
 from sync import apply, breaker, reading
 from sync.apply import Outcome
-from sync.http import BadAnswer, Client, Origin, Timeouts, UpstreamError
+from sync.http import BadAnswer, Client, Origin, Response, Timeouts, UpstreamError
 from sync.models import Freshness, Upstream
+from sync.threads import Budget
+
+# Bytes of documents that may be on their way at once. In memory each is a few times that while it is brought in.
+_underway = Budget(24 << 20)
+_EXPANSION = 8  # of JSON that is sent compressed
 
 # Reading and writing a document is work for one core and, on SQLite, for one writer: in turns it is faster than all at
 # once, and no more than one large document is in memory.
@@ -75,17 +81,29 @@ def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> An
             return _remember(Freshness(upstream=upstream, name=str(name), checked_at=asked_at, is_missing=True))
         if response.status != 200:
             raise BadAnswer(f"{upstream} answered {response.status} for {name}")
-        body = response.read_all(settings.MAX_PACKUMENT_BYTES)
-        said = Freshness(
-            upstream=upstream,
-            name=str(name),
-            checked_at=asked_at,
-            etag=response.headers.get("etag", "")[:300],
-            last_modified=response.headers.get("last-modified", "")[:100],
-            digest=reading.digest(body),
-        )
+        with _underway.hold(_size(response)):
+            return _take(name, upstream, fresh, asked_at, response)
+
+
+def _take(
+    name: PackageName, upstream: Upstream, fresh: Freshness | None, asked_at: datetime, response: Response
+) -> Answer:
+    body = response.read_all(settings.MAX_PACKUMENT_BYTES)
+    said = Freshness(
+        upstream=upstream,
+        name=str(name),
+        checked_at=asked_at,
+        etag=response.headers.get("etag", "")[:300],
+        last_modified=response.headers.get("last-modified", "")[:100],
+        digest=reading.digest(body),
+    )
     is_known = fresh is not None and fresh.digest == said.digest and apply.is_here(name)
     return _remember(said, None if is_known else _bring_in(name, body, upstream))
+
+
+def _size(response: Response) -> int:
+    """About how large the document will be."""
+    return (response.content_length or 0) * (_EXPANSION if "content-encoding" in response.headers else 1)
 
 
 def _bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:

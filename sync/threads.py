@@ -1,7 +1,9 @@
 """Threads that fetch: they go on when the reader who asked has gone, and keep no connection that costs a server one."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections, connection
@@ -31,3 +33,25 @@ class Threads(ThreadPoolExecutor):
                     connection.close()
 
         return super().submit(with_connection)
+
+
+class Budget:
+    """Lets as much go on at once as fits into it. What is larger than all of it goes on alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Wait until `size` fits in, and keep it taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held == 0 or self._held + size <= self._size)
+            self._held += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= size
+                self._changed.notify_all()

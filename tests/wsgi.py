@@ -26,7 +26,7 @@ class Answer:
         encoding = self.headers.get("content-encoding")
         if encoding == "gzip":
             return gzip.decompress(self.raw)
-        return zstandard.ZstdDecompressor().decompress(self.raw) if encoding == "zstd" else self.raw
+        return zstandard.ZstdDecompressor().decompressobj().decompress(self.raw) if encoding == "zstd" else self.raw
 
     def json(self) -> Any:
         return json.loads(self.body)

@@ -167,7 +167,7 @@ def test_a_published_version_is_built_before_somebody_asks(alice, anyone, shared
     alice.publish("left-pad", "1.0.0")
     drain.drain_all()
     catalog.forget()  # another process
-    monkeypatch.setattr(documents, "_join", None)
+    monkeypatch.setattr(documents, "_pieces", None)
     for accept in ("application/json", "application/vnd.npm.install-v1+json"):
         answer = anyone.view("left-pad", accept=accept, accept_encoding="gzip")
         assert list(answer.json()["versions"]) == ["1.0.0"]
