@@ -7,10 +7,9 @@ from typing import Any
 
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
-# LARDER_WORKERS and LARDER_THREADS: web processes, and threads in each. A thread that waits for an upstream waits
-# without holding up the others, so there are more of them than clients usually open connections.
-workers = int(os.environ.get("LARDER_WORKERS", "2"))
-threads = int(os.environ.get("LARDER_THREADS", "32"))
+from config import settings
+
+workers, threads = settings.WORKERS, settings.THREADS
 worker_class = "gthread"
 # Loaded once and shared: processes start at once and use less memory. What each must have of its own (threads,
 # connections, the mapped generation) is made when it is first needed.

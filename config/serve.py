@@ -16,6 +16,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 FALLBACK_UPSTREAM = "https://registry.npmmirror.com"
@@ -43,6 +44,8 @@ def _write_env(path: Path) -> None:
         lines.append(f"LARDER_SECRET_KEY={secrets.token_urlsafe(48)}")
     if "LARDER_UPSTREAM_URL" not in names | os.environ.keys():
         upstream = _npm_config("registry") or FALLBACK_UPSTREAM
+        if urlsplit(upstream).hostname in ("127.0.0.1", "localhost"):  # most likely a Larder: npm was pointed at one
+            upstream = FALLBACK_UPSTREAM
         lines.append(f"LARDER_UPSTREAM_URL={upstream.rstrip('/')}")
         if ca_file := _npm_config("cafile"):
             lines.append(f"LARDER_UPSTREAM_CA={ca_file}")
@@ -119,6 +122,8 @@ def _prepare(settings: Any) -> None:
         _stop(str(error))
     except DatabaseError as error:
         _stop(f"The database cannot be used ({' '.join(str(error).split())}): is DATABASE_URL right?")
+    for file in settings.VAR.glob("*.sqlite3*"):
+        file.chmod(0o600)
     _create_first_administrator(settings.ADMIN_PASSWORD)
 
 

@@ -20,9 +20,12 @@ env.read_env(BASE_DIR / ".env")
 def number(name: str, default: int) -> int:
     """The whole number that the variable holds."""
     try:
-        return int(env.int(name, default=default))
+        value = int(env.int(name, default=default))
     except ValueError:
-        raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be a whole number") from None
+        value = -1
+    if value < 0:
+        raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be a whole number, and not below zero")
+    return value
 
 
 # --- Identity ------------------------------------------------------------------------------------------------------
@@ -39,6 +42,11 @@ SECRET_KEY_IS_EPHEMERAL = not env.str("LARDER_SECRET_KEY", default="")
 # HOST and PORT: where bin/run listens. Loopback unless told otherwise.
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = number("PORT", 8000)
+
+# LARDER_WORKERS and LARDER_THREADS: web processes, and threads in each. A thread that waits for an upstream does not
+# hold up the others, so there are more of them than clients usually open connections.
+WORKERS = number("LARDER_WORKERS", 2)
+THREADS = number("LARDER_THREADS", 64)
 
 # LARDER_PUBLIC_URL: the URL that clients use, when a proxy stands in front (https://npm.example.com). It is put into
 # tarball URLs; without it they carry the scheme and host that asked.
@@ -151,6 +159,7 @@ CACHES = {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": "larder",
+            "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
         }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
@@ -227,11 +236,11 @@ REGISTRY = {
     # What to do when something is asked for that is not here, or may be out of date: registry.upstream.OnMiss.
     "ON_MISS": "sync.pullthrough.PullThrough",
     # What readers may see, in order: registry.policies.Policy.
-    "POLICIES": ["registry.policies.Blocks"],
+    "POLICIES": ["registry.policies.Blocks", "registry.policies.PrivateScopes"],
 }
 AUDIT = {
-    # The nudge after a commit: a Celery task.
-    "WAKE": "audit.tasks.drain_all",
+    # The nudge after a commit: sends a message to a worker.
+    "WAKE": "audit.tasks.ask_for_a_drain",
     # LARDER_TRUSTED_PROXIES: how many proxies stand in front, so that X-Forwarded-For tells where a request comes from.
     "TRUSTED_PROXIES": number("LARDER_TRUSTED_PROXIES", 0),
 }
@@ -239,7 +248,7 @@ AUDIT = {
 # LARDER_PRIVATE_SCOPES: these scopes are ours: people publish into them and no upstream is ever asked for them.
 PRIVATE_SCOPES = frozenset(
     scope if scope.startswith("@") else f"@{scope}"
-    for scope in (item.strip() for item in env.list("LARDER_PRIVATE_SCOPES", default=[]))
+    for scope in (item.strip().lower() for item in env.list("LARDER_PRIVATE_SCOPES", default=[]))
     if scope
 )
 # LARDER_SIGNUP: `open`: `npm login` with a new name creates the person; `closed`: an operator creates people.
@@ -270,6 +279,9 @@ MISSING_SECONDS = number("LARDER_MISSING_SECONDS", 30)
 UPSTREAM_BUDGET_SECONDS = number("LARDER_UPSTREAM_BUDGET_SECONDS", 3)
 # LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
 UPSTREAM_TIMEOUT_SECONDS = number("LARDER_UPSTREAM_TIMEOUT_SECONDS", 60)
+# LARDER_MAX_WAITING: readers of each web process that may wait for upstreams at once. Keep it below LARDER_THREADS: the
+# threads that are left serve what is here, however ill an upstream is.
+MAX_WAITING = number("LARDER_MAX_WAITING", max(1, THREADS * 3 // 4))
 # LARDER_TARBALL_TIMEOUT_SECONDS: how long one tarball may take in all.
 TARBALL_TIMEOUT_SECONDS = number("LARDER_TARBALL_TIMEOUT_SECONDS", 1800)
 # LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
@@ -286,6 +298,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LARDER_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.request": {"level": "CRITICAL"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # the client is told; anybody can cause it
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
     },

@@ -2,10 +2,15 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
+
+from registry.web.views import root
 
 urlpatterns = [
     path("-/admin/", admin.site.urls),
+    path("-/admin", RedirectView.as_view(url="/-/admin/")),
     path("-/web/", include("registry.web.urls")),
+    path("", root),
     path("", include("registry.api.urls")),
 ]
 

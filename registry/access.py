@@ -8,6 +8,11 @@ from registry.models import Maintainer, Package, User
 from registry.names import PackageName
 
 
+def is_private_scope(name: PackageName) -> bool:
+    """Whether the name's scope is ours. Capitals make no other scope of it: npm has no scopes with capitals."""
+    return name.scope.lower() in settings.PRIVATE_SCOPES
+
+
 def may_publish(actor: Actor, package: Package) -> bool:
     """Whether `actor` may publish versions of `package`: its maintainers, and people who may do everything."""
     if actor.user_id is None or package.origin is not None:
@@ -24,5 +29,5 @@ def require_publish(actor: Actor, name: PackageName, package: Package | None) ->
         raise Forbidden(f"{name} comes from the upstream {package.origin}: publish under a name or scope of your own")
     if package is not None and not may_publish(actor, package):
         raise Forbidden(f"{actor.name} may not publish {name}: ask one of its maintainers to add you")
-    if package is None and name.scope and name.scope not in settings.PRIVATE_SCOPES:
+    if package is None and name.scope and not is_private_scope(name):
         raise Forbidden(f"{name.scope} is not a scope of this registry: an operator adds it to LARDER_PRIVATE_SCOPES")

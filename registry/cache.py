@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 STAMP_SECONDS = 1.0
 _SHARED_SECONDS = 24 * 3600
 _SHARED_BYTES = 32 << 20
+_REST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,37 +132,39 @@ def is_shared() -> bool:
     return not isinstance(caches["documents"], DummyCache)
 
 
-def shared_get(name: str, etag: str, encoding: str) -> bytes | None:
+def shared_get(key: DocumentKey, etag: str) -> bytes | None:
     """A document's bytes from ring 2."""
+    if time.monotonic() < _resting_until:
+        return None
     try:
-        body: bytes | None = caches["documents"].get(_shared_key(name, etag, encoding))
+        body: bytes | None = caches["documents"].get(_shared_key(key, etag))
     except (RedisError, OSError) as error:
-        _complain(error)
+        _rest(error)
         return None
     return body
 
 
-def shared_put(name: str, etag: str, encoding: str, body: bytes) -> None:
+def shared_put(key: DocumentKey, etag: str, body: bytes) -> None:
     """Keep a document's bytes in ring 2 for a day."""
-    if len(body) > _SHARED_BYTES:
+    if len(body) > _SHARED_BYTES or time.monotonic() < _resting_until:
         return
     try:
-        caches["documents"].set(_shared_key(name, etag, encoding), body, _SHARED_SECONDS)
+        caches["documents"].set(_shared_key(key, etag), body, _SHARED_SECONDS)
     except (RedisError, OSError) as error:
-        _complain(error)
+        _rest(error)
 
 
-def _shared_key(name: str, etag: str, encoding: str) -> str:
-    """The name may be longer than Django lets a key be."""
-    return f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}:{etag}:{encoding}"
+def _shared_key(key: DocumentKey, etag: str) -> str:
+    """A hash of all that makes two documents one. A client chooses the base: nobody may forge another's."""
+    facts = f"{key.name}\n{key.flavour.value}\n{key.encoding}\n{key.base}\n{etag}"
+    return hashlib.blake2b(facts.encode(), digest_size=24).hexdigest()
 
 
-_complained_at = 0.0
+_resting_until = 0.0
 
 
-def _complain(error: Exception) -> None:
-    """Say that Redis is ill, once a minute."""
-    global _complained_at  # noqa: PLW0603 (one clock per process)
-    if time.monotonic() - _complained_at > 60:
-        _complained_at = time.monotonic()
-        logger.warning("the shared cache does not answer; serving without it: %s", error)
+def _rest(error: Exception) -> None:
+    """Leave Redis alone for a while, and say why: asking it while it hangs would cost each reader its time-out."""
+    global _resting_until  # noqa: PLW0603 (one clock per process)
+    _resting_until = time.monotonic() + _REST_SECONDS
+    logger.warning("the shared cache does not answer; serving without it for a while: %s", error)

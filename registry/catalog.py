@@ -31,17 +31,16 @@ _ring = Ring(settings.RING_BYTES)
 def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str) -> Ready:
     """The packument of `name`. Raises `NotFound`, `Blocked` or `Unavailable`."""
     until = upstream.elsewhere().refresh(name)
-    before = generation.current()
-    stamp, judgement = _judged(name)
     key = DocumentKey(str(name), flavour, encoding, base)
-    entry = _kept(key, stamp)
-    if entry is None:
-        with flight.single(f"build {key}"):
-            entry = _kept(key, stamp) or documents.build(key, stamp, judgement)
-            _ring.put(key, entry)
-    entry.until = until
-    entry.generation, entry.stamped_at = before, time.monotonic()
-    return entry
+    while True:
+        before = generation.current()
+        try:
+            entry = _current(key, name)
+        except documents.Moved:
+            continue
+        entry.until = until
+        entry.generation, entry.stamped_at = before, time.monotonic()
+        return entry
 
 
 def ready(key: DocumentKey | FileKey) -> Ready | None:
@@ -122,6 +121,16 @@ def _admitted(name: PackageName, stamp: Stamp) -> Judgement:
     if judgement.refused_whole:
         raise Blocked(judgement.refused_whole)
     return judgement
+
+
+def _current(key: DocumentKey, name: PackageName) -> Ready:
+    stamp, judgement = _judged(name)
+    entry = _kept(key, stamp)
+    if entry is None:
+        with flight.single(f"build {key}"):
+            entry = _kept(key, stamp) or documents.build(key, stamp, judgement)
+            _ring.put(key, entry)
+    return entry
 
 
 def _kept(key: DocumentKey, stamp: Stamp) -> Ready | None:

@@ -1,5 +1,6 @@
 """Packuments as responses: joined from rows, seen through the policies, compressed once."""
 
+import hashlib
 import math
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,22 +25,28 @@ _ZSTD_LEVEL = 3
 _CACHE_CONTROL = "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
 
 
+class Moved(Exception):
+    """The package changed while its document was built: some of what was read is old, and some new."""
+
+
 def etag(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> str:
     """The validator of a document: another one per revision, flavour, base URL and view; under 64 characters (bun)."""
-    view = zlib.crc32("\n".join([*sorted(judgement.hidden), "", *sorted(judgement.rewritten)]).encode())
-    base = zlib.crc32(key.base.encode())
-    return f'W/"{stamp.revision:x}-{FORMAT}{key.flavour.value}-{base:x}-{view:x}"'
+    view = "\n".join([key.base, *sorted(judgement.hidden), "", *sorted(judgement.rewritten)])
+    digest = hashlib.blake2b(view.encode(), digest_size=12).hexdigest()
+    return f'W/"{stamp.revision:x}-{FORMAT}{key.flavour.value}-{digest}"'
 
 
 def build(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> Ready:
-    """The document for `key`, from ring 2 or from rows."""
+    """The document for `key`, from ring 2 or from rows. Raises `Moved`."""
     tag = etag(key, stamp, judgement)
     head = read_head(stamp.id)
-    body = cache.shared_get(key.name, tag, key.encoding)
+    body = cache.shared_get(key, tag)
     if body is None:
         body = _compress(_pieces(key, stamp, judgement, head), key.encoding)
-        cache.shared_put(key.name, tag, key.encoding, body)
-    modified = _modified(head, stamp)
+        if Package.objects.stamp(key.name) != stamp:
+            raise Moved
+        cache.shared_put(key, tag, body)
+    modified = _modified(head, stamp, judgement)
     headers = [
         ("Content-Type", key.flavour.content_type),
         ("Content-Length", str(len(body))),
@@ -108,9 +115,14 @@ def _compress(pieces: Iterable[str], encoding: str) -> bytes:
     return b"".join([*(packer.compress(piece.encode()) for piece in pieces), packer.flush()])
 
 
-def _modified(head: Mapping[str, Any], stamp: Stamp) -> int:
-    """`time.modified`, rounded up to a second: pnpm takes `Last-Modified` for it. Else when it changed here."""
+def _modified(head: Mapping[str, Any], stamp: Stamp, judgement: Judgement) -> int:
+    """`time.modified`, rounded up to a second: pnpm takes `Last-Modified` for it. Else when it changed here.
+
+    It changed here also when a policy has a say in it: then a date that an upstream gave says too little.
+    """
+    changed = math.ceil(stamp.revision / 1_000_000)
     try:
-        return math.ceil(datetime.fromisoformat(head["time"]["modified"]).timestamp())
-    except (KeyError, TypeError, ValueError):
-        return math.ceil(stamp.revision / 1_000_000)
+        modified = math.ceil(datetime.fromisoformat(head["time"]["modified"]).timestamp())
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return changed
+    return max(modified, changed) if judgement.hidden or judgement.rewritten else max(modified, 0)

@@ -29,6 +29,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 _packument = re.compile(f"/{paths.PACKUMENT}")
 _tarballs = [re.compile(f"/{pattern}") for pattern in paths.TARBALLS]
 _CHUNK = 256 << 10
+_USUAL_LENGTH = 600
 
 
 class FrontDoor:
@@ -55,12 +56,14 @@ class FrontDoor:
     def _find(self, environ: Environ) -> Ready | None:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ.get("QUERY_STRING"):
             return None
-        key = _key(
+        asked = (
             environ["PATH_INFO"],
             environ.get("HTTP_ACCEPT", ""),
             environ.get("HTTP_ACCEPT_ENCODING", ""),
             settings.PUBLIC_URL or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}",
         )
+        # What no client sends is not remembered: the memory would be filled by whoever likes to.
+        key = _key(*asked) if sum(map(len, asked)) < _USUAL_LENGTH else _key.__wrapped__(*asked)
         if key is None or (isinstance(key, FileKey) and (environ.get("HTTP_RANGE") or settings.ACCEL_PREFIX)):
             return None
         try:

@@ -27,7 +27,7 @@ def current() -> int:
 def advance() -> None:
     """Tell every process of this host that something readers can see was committed."""
     numbers = _map or _open()
-    with _guard, (settings.VAR / "run" / "generation").open("r+b") as file:
+    with _guard, (settings.VAR / "run" / "generation").open("ab") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         _NUMBER.pack_into(numbers, 0, _NUMBER.unpack_from(numbers)[0] + 1)
 

@@ -100,18 +100,16 @@ def _add(package: Package, incoming: Sequence[Incoming]) -> None:
 
 
 def _edit(package: Package, incoming: Sequence[Incoming]) -> None:
-    rows = Version.objects.filter(package=package, number__in=[one.number for one in incoming])
-    integrities = {number: _integrity(text) for number, text in rows.values_list("number", "abbreviated")}
-    for one in incoming:
-        if integrities.get(one.number) != _integrity(one.texts.abbreviated):
-            rows.filter(number=one.number).update(blob=None)  # what we keep is not what the upstream has now
-        rows.filter(number=one.number).update(
-            manifest=one.texts.full,
-            abbreviated=one.texts.abbreviated,
-            source_url=one.source_url,
-            source_digest=one.source_digest,
-            unpublished_at=None,
-        )
+    by_number = {one.number: one for one in incoming}
+    rows = list(Version.objects.filter(package=package, number__in=by_number).defer("manifest"))
+    for row in rows:
+        one = by_number[row.number]
+        if _integrity(row.abbreviated) != _integrity(one.texts.abbreviated):
+            row.blob = None  # what we keep is not what the upstream has now
+        row.manifest, row.abbreviated = one.texts.full, one.texts.abbreviated
+        row.source_url, row.source_digest, row.unpublished_at = one.source_url, one.source_digest, None
+    fields = ["manifest", "abbreviated", "source_url", "source_digest", "unpublished_at", "blob"]
+    Version.objects.bulk_update(rows, fields, batch_size=_BATCH)
 
 
 def _integrity(text: str) -> Integrity | None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def _sweep_bytes() -> int:
     count = 0
     for name in list(_files(storage, "sha512")):
         sha512 = name.rsplit("/", 1)[-1]
-        with flight.single(f"blob {sha512}"):
-            if not Blob.objects.filter(sha512=sha512).exists() and storage.get_modified_time(name) < limit:
+        if Blob.objects.filter(sha512=sha512).exists() or storage.get_modified_time(name) >= limit:
+            continue
+        with flight.single(f"blob {sha512}"):  # nobody gives it a name while we look once more
+            if not Blob.objects.filter(sha512=sha512).exists():
                 blobs.delete(sha512)
                 count += 1
     return count
@@ -63,7 +66,10 @@ def _files(storage: Storage, folder: str) -> Iterator[str]:
 
 def _sweep_spool() -> int:
     limit = time.time() - GRACE.total_seconds()
-    old = [file for file in Path(blobs.spool_folder()).iterdir() if file.stat().st_mtime < limit]
-    for file in old:
-        file.unlink(missing_ok=True)
-    return len(old)
+    count = 0
+    for file in Path(blobs.spool_folder()).iterdir():
+        with suppress(FileNotFoundError):  # whoever writes it has just put it away
+            if file.stat().st_mtime < limit:
+                file.unlink()
+                count += 1
+    return count

@@ -73,4 +73,6 @@ class Length:
         response = self._get_response(request)
         if isinstance(response, HttpResponse) and response.status_code != 304:
             response.headers.setdefault("Content-Length", str(len(response.content)))
+            if request.method == "HEAD":
+                response.content = b""
         return response

@@ -43,8 +43,8 @@ class PackageName:
         parts = [self.scope[1:], self.base] if self.scope else [self.base]
         if not all(_NEW.fullmatch(part) for part in parts):
             raise Invalid(f'"{self}" cannot be used for a new package: use lower case, digits, "-", "_" and "."')
-        if parts[-1].startswith("_") or parts[0].startswith("_"):
-            raise Invalid(f'"{self}" cannot be used for a new package: a name must not start with "_"')
+        if any(part.startswith(("_", "-")) for part in parts):
+            raise Invalid(f'"{self}" cannot be used for a new package: a name must not start with "_" or "-"')
 
     def __str__(self) -> str:
         return f"{self.scope}/{self.base}" if self.scope else self.base

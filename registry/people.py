@@ -14,6 +14,8 @@ from registry.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from registry.events import USER_CREATED
 from registry.models import User
 
+_NOT_RIGHT = "the user name or the password is not right; if you have none, ask an operator for an account"
+
 # Argon2 takes 100 MB for each password that it tries; many at once would take gigabytes.
 _hashing = threading.BoundedSemaphore(2)
 
@@ -42,7 +44,7 @@ def sign_in(name: str, password: str) -> User:
     with _hashing:
         user = authenticate(username=name, password=password) if _is_plain(name + password) else None
     if not isinstance(user, User):
-        raise Unauthenticated("the user name or the password is not right")
+        raise Unauthenticated(_NOT_RIGHT)
     return user
 
 
@@ -51,7 +53,7 @@ def sign_in_or_up(name: str, password: str, *, actor: Actor, email: str = "") ->
     if User.objects.filter(username=name).exists():
         return sign_in(name, password)
     if settings.SIGNUP != "open":
-        raise Unauthenticated("the user name or the password is not right; ask an operator for an account")
+        raise Unauthenticated(_NOT_RIGHT)
     if not name or not password:
         raise Forbidden("give a user name and a password")
     return create_user(name, password, actor=actor, email=email)

@@ -13,8 +13,10 @@ from typing import Protocol, TypeVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from registry import access
 from registry.manifests import Fragments
 from registry.models import Stamp
+from registry.names import PackageName
 
 T = TypeVar("T")
 
@@ -45,6 +47,19 @@ class Blocks:
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """Refuse the package with the reason that the operator gave."""
         return Judgement(refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None)
+
+
+class PrivateScopes:
+    """Scopes that are ours: what came from elsewhere before they were is not served any more."""
+
+    def judge(self, name: str, stamp: Stamp) -> Judgement:
+        """Refuse a foreign package under a name of ours."""
+        if stamp.origin is None or not access.is_private_scope(PackageName.parse(name)):
+            return Judgement()
+        return Judgement(
+            refused_whole=f"{name} came from the upstream {stamp.origin} before its scope was made private: "
+            "an operator must remove it"
+        )
 
 
 @lru_cache

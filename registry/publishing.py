@@ -83,9 +83,17 @@ def _inspect(submission: Submission) -> TarballReport:
 
 def _require_integrity(submission: Submission) -> None:
     dist = submission.manifest.get("dist")
-    expected = Integrity.of(dist) if isinstance(dist, dict) else None
-    if expected is None:
+    dist = dist if isinstance(dist, dict) else {}
+    tarball = submission.tarball
+    if dist.get("shasum") not in (None, tarball.digests.sha1):
+        raise Invalid("the tarball does not have the shasum that the manifest gives: publish again")
+    if tarball.declared_length not in (None, tarball.digests.size):
+        raise Invalid(f"the attachment says {tarball.declared_length} bytes and has {tarball.digests.size}")
+    if dist.get("integrity") is None:
         return
+    expected = Integrity.of({"integrity": dist["integrity"]})
+    if expected is None:
+        raise Invalid("dist.integrity is no hash that can be checked: send sha512-<base64>")
     checker = expected.checker()
     with submission.tarball.path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -145,7 +153,7 @@ def _manifest(submission: Submission, report: TarballReport, actor: Actor) -> di
     manifest = {key: value for key, value in submission.manifest.items() if key not in ("readme", "_npmUser")}
     manifest["_id"] = f"{submission.name}@{submission.number}"
     manifest["version"] = submission.number
-    manifest["_npmUser"] = {"name": actor.name}
+    manifest["_npmUser"] = {"name": actor.name, "email": ""}
     manifest["dist"] = {
         "integrity": digests.integrity,
         "shasum": digests.sha1,

@@ -86,7 +86,7 @@ def _moment(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return moment if moment and moment.tzinfo else None
+    return moment if moment and moment.tzinfo and moment.year > 1 else None
 
 
 def is_here(name: PackageName) -> bool:

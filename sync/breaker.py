@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from registry import generation
-from sync.http import ForbiddenTarget, TooLarge, UpstreamError
+from sync.http import Refused, UpstreamError
 from sync.models import Upstream
 
 TOLERATED = 5
@@ -22,6 +22,11 @@ def resting(upstream: Upstream) -> float:
     if upstream.resting_until is None:
         return 0.0
     return max(0.0, (upstream.resting_until - timezone.now()).total_seconds())
+
+
+def is_resting_now(upstream: Upstream) -> bool:
+    """Whether it rests, by its row and not by what was read of it before."""
+    return Upstream.objects.filter(pk=upstream.pk, resting_until__gt=timezone.now()).exists()
 
 
 def succeeded(upstream: Upstream) -> None:
@@ -37,7 +42,7 @@ def failed(upstream: Upstream, error: UpstreamError) -> None:
     A document that we will not take is no illness. And what was under way when the breaker opened fails of the same
     illness: it does not make the rest longer.
     """
-    if isinstance(error, TooLarge | ForbiddenTarget):
+    if isinstance(error, Refused):
         return
     awake = Q(resting_until=None) | Q(resting_until__lte=timezone.now())
     counted = Upstream.objects.filter(awake, pk=upstream.pk).update(

@@ -21,8 +21,14 @@ def upstream_url(**_: Any) -> Iterable[CheckMessage]:
             hint="Set it to http(s)://host[/path], or to none for a registry without upstream.",
             id="sync.E001",
         )
-    if settings.PUBLIC_URL and parts.netloc == urlsplit(settings.PUBLIC_URL).netloc:
-        yield Error("LARDER_UPSTREAM_URL and LARDER_PUBLIC_URL are one registry: it would ask itself.", id="sync.E002")
+        return
+    ours = {f"{settings.HOST}:{settings.PORT}", f"localhost:{settings.PORT}", urlsplit(settings.PUBLIC_URL).netloc}
+    if parts.netloc in ours:
+        yield Error(
+            f"LARDER_UPSTREAM_URL is {settings.UPSTREAM_URL}, which is this Larder: it would ask itself.",
+            hint="Set it to another registry, or to none.",
+            id="sync.E002",
+        )
 
 
 def _has_good_port(parts: SplitResult) -> bool:

@@ -9,10 +9,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from registry import flight
+from registry.errors import Forbidden
 from registry.names import PackageName
 from sync import apply, breaker, reading
 from sync.apply import Outcome
-from sync.http import BadAnswer, Client, Origin, Response, Timeouts, UpstreamError
+from sync.http import Client, Origin, Refused, Response, Timeouts, Unreachable, UpstreamError
 from sync.models import Freshness, Upstream
 from sync.threads import Budget
 
@@ -39,7 +40,7 @@ def freshness(name: PackageName, upstream: Upstream) -> Freshness | None:
 
 def current_until(fresh: Freshness) -> float:
     """The Unix time until which that counts as current."""
-    seconds = settings.MISSING_SECONDS if fresh.is_missing else settings.FRESH_SECONDS
+    seconds = settings.MISSING_SECONDS if fresh.is_missing or fresh.refusal else settings.FRESH_SECONDS
     return fresh.checked_at.timestamp() + float(seconds)
 
 
@@ -60,8 +61,13 @@ def fetch(name: PackageName, upstream: Upstream, *, newer_than: float) -> Answer
         fresh = freshness(name, upstream)
         if fresh is not None and fresh.checked_at.timestamp() > newer_than:
             return Answer(current_until(fresh))
+        if breaker.is_resting_now(upstream):  # since this fetch was asked for
+            raise Unreachable(f"{upstream} is resting after failures")
         try:
             answer = _fetch(name, upstream, fresh)
+        except Refused as error:
+            _remember(Freshness(upstream=upstream, name=str(name), checked_at=timezone.now(), refusal=error.sentence))
+            raise
         except UpstreamError as error:
             breaker.failed(upstream, error)
             raise
@@ -80,7 +86,7 @@ def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> An
         if response.status in (404, 410, 451):
             return _remember(Freshness(upstream=upstream, name=str(name), checked_at=asked_at, is_missing=True))
         if response.status != 200:
-            raise BadAnswer(f"{upstream} answered {response.status} for {name}")
+            raise Refused(f"{upstream} answered {response.status} for {name}")
         with _underway.hold(_size(response)):
             return _take(name, upstream, fresh, asked_at, response)
 
@@ -111,7 +117,9 @@ def _bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
         with _turn:
             return apply.bring_in(name, body, upstream)
     except reading.Unreadable as error:
-        raise BadAnswer(f"{upstream} answered for {name}, but {error}") from error
+        raise Refused(f"{upstream} answered for {name}, but {error}") from error
+    except Forbidden as error:
+        raise Refused(error.sentence) from error
 
 
 def _conditions(name: PackageName, fresh: Freshness | None) -> dict[str, str]:
@@ -128,6 +136,6 @@ def _remember(said: Freshness, outcome: Outcome | None = None) -> Answer:
         [said],
         update_conflicts=True,
         unique_fields=["name", "upstream"],
-        update_fields=["checked_at", "is_missing", "etag", "last_modified", "digest"],
+        update_fields=["checked_at", "is_missing", "refusal", "etag", "last_modified", "digest"],
     )
     return Answer(current_until(said), outcome)

@@ -58,11 +58,15 @@ class Truncated(UpstreamError):
     """The connection ended before the body did."""
 
 
-class TooLarge(UpstreamError):
+class Refused(UpstreamError):
+    """An answer about one thing that is no use: the upstream is not ill, and asking again soon would not help."""
+
+
+class TooLarge(Refused):
     """The body is larger than the caller wants to hold."""
 
 
-class ForbiddenTarget(UpstreamError):
+class ForbiddenTarget(Refused):
     """A URL that we will not follow, wherever it came from."""
 
 

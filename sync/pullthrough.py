@@ -13,15 +13,16 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 from django.conf import settings
 
-from registry.errors import Forbidden, NotFound, Unavailable
+from registry.errors import NotFound, Unavailable
 from registry.models import Blob, Version
 from registry.names import PackageName
 from registry.upstream import Delivery
 from sync import apply, breaker, fetching, queue, routing, tarballs
 from sync.fetching import Answer
 from sync.http import UpstreamError
-from sync.models import SyncTask, Upstream
-from sync.threads import Threads
+from sync.models import Freshness, SyncTask, Upstream
+from sync.routing import Route
+from sync.threads import Threads, waiting
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ class PullThrough:
             until = fetching.current_until(fresh)
             if wanting is not None and not fresh.is_missing:
                 until = min(until, fresh.checked_at.timestamp() + _RECHECK_SECONDS)
-            if asked_at < until:
-                return until
+            if fresh.checked_at.timestamp() <= asked_at < until:
+                return self._as_remembered(name, fresh, until, source)
         seen_at = fresh.checked_at.timestamp() if fresh else 0.0
         return self._wait(name, upstream, is_here=source.is_here, newer_than=seen_at)
 
@@ -71,21 +72,29 @@ class PullThrough:
         self._wait(name, upstream, is_here=False, newer_than=time.time())
         return apply.is_here(name)
 
+    def _as_remembered(self, name: PackageName, fresh: Freshness, until: float, source: Route) -> float:
+        if fresh.refusal and not source.is_here:
+            raise Unavailable(f"{name} could not be taken from {source.upstream}: {fresh.refusal}", retry_after=30)
+        return until
+
     def _wait(self, name: PackageName, upstream: Upstream, *, is_here: bool, newer_than: float) -> float:
         if rest := breaker.resting(upstream):
             return self._stale(name, upstream, is_here, upstream.last_error, rest)
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
         try:
-            return _join(name, upstream, newer_than).result(timeout=patience).until
+            with waiting.take():
+                return _join(name, upstream, newer_than).result(timeout=patience).until
+        except Unavailable:
+            if is_here:
+                return self._stale(name, upstream, is_here, "too many wait for the upstream")
+            raise
         except FutureTimeout:
             return self._stale(name, upstream, is_here, f"{upstream} is slow")
         except UpstreamError as error:
+            is_here = is_here or apply.is_here(name)  # published here in the meantime
             if is_here:
                 queue.ask(str(name), why=error.sentence, priority=SyncTask.Priority.MISS)
             return self._stale(name, upstream, is_here, error.sentence, error.retry_after)
-        except Forbidden as error:  # published here in the meantime
-            logger.info("not taken from %s: %s", upstream, error.sentence)
-            return time.time() + _STALE_SECONDS
 
     def _stale(
         self,

@@ -6,7 +6,7 @@ import socket
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.db.models.functions import Concat, Least
 from django.utils import timezone
 
@@ -73,12 +73,17 @@ def note(task: SyncTask, line: str) -> None:
 
 
 def finish(task: SyncTask) -> None:
-    """The wish is fulfilled; if it came again in the meantime, it is due again."""
+    """The wish is fulfilled; if it came again in the meantime, it is due again. One statement, so that none is lost."""
     now = timezone.now()
-    with transaction.atomic():
-        again = _mine(task).filter(again=True)
-        if not again.update(state=SyncTask.State.WAITING, due_at=now, again=False, attempts=0, leased_until=None):
-            _mine(task).update(state=SyncTask.State.DONE, finished_at=now, error="", leased_until=None)
+    _mine(task).update(
+        state=Case(When(again=True, then=Value(SyncTask.State.WAITING)), default=Value(SyncTask.State.DONE)),
+        attempts=Case(When(again=True, then=Value(0)), default=F("attempts"), output_field=IntegerField()),
+        finished_at=Case(When(again=True, then=Value(None)), default=Value(now)),
+        due_at=now,
+        again=False,
+        error="",
+        leased_until=None,
+    )
 
 
 def put_off(task: SyncTask, error: str, *, retry_after: float | None = None) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from registry import generation
+from registry import access, generation
 from registry.models import Package
 from registry.names import PackageName
 from sync.models import ScopeRule, Upstream
@@ -65,7 +65,7 @@ def forget() -> None:
 
 
 def _upstream(name: PackageName, *, is_ours: bool) -> tuple[Upstream | None, str]:
-    if name.scope in settings.PRIVATE_SCOPES:
+    if access.is_private_scope(name):
         return None, f"{name.scope} is a private scope of this registry"
     if is_ours:
         return None, f"{name} is published on this registry"

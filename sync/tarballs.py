@@ -25,7 +25,7 @@ from sync import breaker
 from sync.fetching import client
 from sync.http import USUAL, Origin, Response, Timeouts, UpstreamError
 from sync.models import Upstream
-from sync.threads import Threads
+from sync.threads import Threads, waiting
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _HELD_BACK = 4 << 10
 # One that fits in here is answered when it is whole: then the reader gets a length, validators and a clear error.
 _SMALL = 256 << 10
 
-_threads = Threads(16, "tarball")
+_threads = Threads(32, "tarball")
 _guard = threading.Lock()
 _turn = threading.Lock()  # SQLite lets one write at a time, and makes the others wait longer than they need
 _fetches: dict[int, "Fetch"] = {}
@@ -74,7 +74,11 @@ class Fetch:
     def result(self) -> Delivery | Blob:
         """What the reader gets: the blob when it is small or here by now, else the bytes while they come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_over() or (self._file and (self._size or 0) > _SMALL))
+            patience = settings.UPSTREAM_TIMEOUT_SECONDS
+            with waiting.take():
+                self._changed.wait_for(lambda: self._is_over() or (self._file and (self._size or 0) > _SMALL), patience)
+            if not self._is_over() and self._file is None:
+                raise Unavailable(f"{self._upstream} is slow with the tarball of {self._version}: try again")
             if self._file is None or self._size is None:
                 return self._outcome()
             return Delivery(self._size, self._follow(self._file.open("rb"), self._size))

@@ -6,7 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import close_old_connections, connection
+
+from registry.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +36,32 @@ class Threads(ThreadPoolExecutor):
                     connection.close()
 
         return super().submit(with_connection)
+
+
+class Places:
+    """How many readers may wait at once. One more is told to come back, so that others find a thread that is free."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait in one of them. Raises `Unavailable` when none is left. Who waits keeps no server's connection."""
+        with self._lock:
+            if self._taken >= settings.MAX_WAITING:
+                raise Unavailable("too many wait for the upstream already: try again", retry_after=2)
+            self._taken += 1
+        try:
+            if connection.vendor != "sqlite" and not connection.in_atomic_block:
+                connection.close()
+            yield
+        finally:
+            with self._lock:
+                self._taken -= 1
+
+
+waiting = Places()
 
 
 class Budget:

@@ -4,10 +4,11 @@ The sentence goes into the JSON `error`, which npm and yarn 1 show, and, where s
 phrase too, which is all that pnpm and yarn berry show.
 """
 
+import errno
 import logging
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.db import OperationalError
 from django.http import HttpRequest, JsonResponse
 from rest_framework.exceptions import APIException
@@ -26,6 +27,11 @@ from registry.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+_NOT_OUR_HOST = (
+    "this registry does not answer for the host in the request: "
+    "its operator sets LARDER_PUBLIC_URL or LARDER_ALLOWED_HOSTS"
+)
 
 _STATUSES: dict[type[RegistryError], int] = {
     NotFound: 404,
@@ -46,10 +52,20 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, APIException):
         return _response(error.status_code, str(error.detail))
     if isinstance(error, SuspiciousOperation):
-        return _response(400, "the request is malformed")
+        return _response(400, _NOT_OUR_HOST if isinstance(error, DisallowedHost) else "the request is malformed")
+    illness = _illness(error)
+    if illness is not None:
+        logger.error("%s: %s", illness.sentence, error)
+        return _registry_error(illness)
+    return None
+
+
+def _illness(error: Exception) -> Unavailable | None:
+    """What is wrong with the machine, when that is what the error says."""
     if isinstance(error, OperationalError):
-        logger.error("the database does not answer: %s", error)
-        return _registry_error(Unavailable("the registry's database is busy or away: try again"))
+        return Unavailable("the registry's database is busy or away: try again")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable("the registry's disk is full: its operator must make room", retry_after=300)
     return None
 
 
@@ -60,7 +76,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonR
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """What a request gets that Django refuses, such as one for a host that is not ours."""
-    return JsonResponse({"error": "the request is malformed, or for a host that is not allowed here"}, status=400)
+    sentence = _NOT_OUR_HOST if isinstance(exception, DisallowedHost) else "the request is malformed"
+    return JsonResponse({"error": sentence}, status=400)
 
 
 def server_error(request: HttpRequest) -> JsonResponse:

@@ -10,6 +10,7 @@ from django.http import (
     HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
+    JsonResponse,
     StreamingHttpResponse,
 )
 from rest_framework.request import Request
@@ -149,7 +150,8 @@ def _range(request: Request, entry: Ready) -> tuple[int, int] | None:
 def _part(entry: Ready, first: int, last: int) -> HttpResponseBase:
     size = dict(entry.headers)["Content-Length"]
     if first > last:
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+        sentence = f"the tarball has {size} bytes; the range is outside of them"
+        return JsonResponse({"error": sentence}, status=416, headers={"Content-Range": f"bytes */{size}"})
     file = blobs.read(entry.sha512)
     file.seek(first)
     response = _with_headers(StreamingHttpResponse(_read(file, last - first + 1), status=206), entry)

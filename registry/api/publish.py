@@ -1,5 +1,6 @@
 """What `npm publish` sends, read as a stream and handed to the verb."""
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,9 @@ from registry.bodies import BodyLimits, PublishDocument
 from registry.errors import Invalid
 from registry.names import PackageName
 from registry.publishing import Submission
+
+# What npm can ask for: it leaves nothing of a tag to be escaped (npm-package-arg).
+_TAG = re.compile(r"(?!\.+\Z)[A-Za-z0-9\-_.!~*'()]{1,214}")
 
 
 def publish_document(request: Request, name: PackageName) -> Response:
@@ -31,7 +35,7 @@ def _submission(name: PackageName, document: PublishDocument) -> Submission:
     number, manifest = _only_version(body)
     tarballs = list(document.attachments.values())
     if len(tarballs) != 1:
-        raise Invalid("publish sends one tarball in _attachments; this body has " + (str(len(tarballs)) or "none"))
+        raise Invalid("publish sends one tarball in _attachments; this body has " + str(len(tarballs)))
     if manifest.get("name") != str(name):
         raise Invalid(f'the manifest is for "{manifest.get("name")}", the URL for "{name}"')
     return Submission(name, number, manifest, _tags(body, number), tarballs[0])
@@ -54,6 +58,6 @@ def _tags(body: dict[str, Any], number: str) -> tuple[str, ...]:
         raise Invalid("dist-tags must be an object")
     mine = tuple(tag for tag, wanted in tags.items() if semver.clean(str(wanted)) == number)
     for tag in mine:
-        if not tag.isprintable() or not 0 < len(tag) <= 214 or semver.is_range(tag):
-            raise Invalid(f'"{tag}" cannot be a tag: it reads as a version range, or is empty, too long or not text')
+        if not _TAG.fullmatch(tag) or semver.is_range(tag):
+            raise Invalid(f'"{tag}" cannot be a tag: use letters, digits, "-", "_" and ".", and nothing like a version')
     return mine

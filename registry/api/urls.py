@@ -4,10 +4,8 @@ from django.urls import URLPattern, re_path
 
 from registry import paths
 from registry.api import install, people
-from registry.web.views import root
 
 urlpatterns: list[URLPattern] = [
-    re_path(r"^$", root),
     # npm login, whoami, ping
     re_path(r"^-/ping/?$", people.PingView.as_view()),
     re_path(r"^-/whoami/?$", people.WhoamiView.as_view()),

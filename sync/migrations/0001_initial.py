@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=255)),
                 ('checked_at', models.DateTimeField()),
+                ('refusal', models.TextField(blank=True)),
                 ('is_missing', models.BooleanField(default=False)),
                 ('etag', models.CharField(blank=True, max_length=300)),
                 ('last_modified', models.CharField(blank=True, max_length=100)),

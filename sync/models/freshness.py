@@ -8,6 +8,8 @@ class Freshness(models.Model):
     name = models.CharField(max_length=255)
     checked_at = models.DateTimeField()
     is_missing = models.BooleanField(default=False)
+    # Why what the upstream has cannot be taken, such as that it is no packument: that is not asked for all the time.
+    refusal = models.TextField(blank=True)
     etag = models.CharField(max_length=300, blank=True)
     last_modified = models.CharField(max_length=100, blank=True)
     # blake2b of the body: an upstream without validators sends the whole document again, and it is the same.

@@ -49,7 +49,11 @@ def test_a_version_is_published(alice, anyone, effects, name):
     assert document["description"] == "Pads."
     assert document["maintainers"] == [{"name": "alice", "email": ""}]
     manifest = document["versions"]["1.0.0"]
-    assert (manifest["_id"], manifest["_npmUser"], manifest["keywords"]) == (f"{name}@1.0.0", {"name": "alice"}, ["x"])
+    assert (manifest["_id"], manifest["_npmUser"], manifest["keywords"]) == (
+        f"{name}@1.0.0",
+        {"name": "alice", "email": ""},
+        ["x"],
+    )
     assert (manifest["dist"]["fileCount"], "readme" in manifest) == (3, False)
     assert (
         manifest["dist"]["integrity"]
@@ -100,7 +104,7 @@ def test_what_only_the_registry_can_know_is_not_taken_from_the_client(alice, any
     assert alice.send("PUT", "/left-pad", body=body).status == 201
     document = anyone.view("left-pad").json()
     manifest = document["versions"]["1.0.0"]
-    assert manifest["_npmUser"] == {"name": "alice"}
+    assert manifest["_npmUser"] == {"name": "alice", "email": ""}
     assert [one["name"] for one in document["maintainers"]] == ["alice"]
     assert "hasInstallScript" not in manifest
     assert "signatures" not in manifest["dist"]

@@ -60,12 +60,15 @@ class Command(BaseCommand):
         return len(seen), failed
 
     def _needed_by(self, task: SyncTask, seen: set[int]) -> list[int]:
-        """Tasks that are not done yet for what this one's package needs, whoever asked for them."""
+        """The tasks for what this one's package needs, whoever asked for them; a worker may have done them."""
         if not task.with_dependencies:
             return []
         names = running.dependencies(PackageName.parse(task.name))
-        needed = SyncTask.objects.live().filter(name__in=names).exclude(pk__in=seen)
-        return list(needed.values_list("pk", flat=True))
+        equal = SyncTask.objects.filter(name__in=names, with_dependencies=True)
+        if task.with_tarballs:
+            equal = equal.filter(with_tarballs=True)
+        newest = dict(equal.order_by("pk").values_list("name", "pk"))
+        return [pk for pk in newest.values() if pk not in seen]
 
     def _run_one(self, task: SyncTask, bar: Any) -> bool:
         """Run a task until it is done, a few times at most; a worker may have taken it meanwhile."""
@@ -85,6 +88,9 @@ class Command(BaseCommand):
                 task = self._wait(task)
             if task.state not in SyncTask.LIVE:
                 break
+        if result is None and task.state == SyncTask.State.DONE:
+            bar.clear()
+            self.stdout.write(f"{task.name}: in, brought by a worker")
         return task.state == SyncTask.State.DONE
 
     def _wait(self, task: SyncTask) -> SyncTask:
