@@ -11,7 +11,7 @@ def drain_all() -> None:
 
 
 def ask_for_a_drain() -> None:
-    """The nudge after a commit (`AUDIT["WAKE"]`): a message to a worker. Not retried: somebody's publish waits for us."""
+    """The nudge after a commit: a message to a worker. Not retried: somebody's publish waits for us."""
     drain_all.apply_async(retry=False, ignore_result=True, expires=10)
 
 
