@@ -1,10 +1,9 @@
 """The one HTTP client for upstreams: pooled, guarded, and honest about what it got.
 
 urllib3 does the protocol. What it leaves open is decided here: redirects are followed by hand, so that credentials
-stay with the origin they were configured for and every target is vetted (`sync.addresses`); a total deadline holds
-for every byte of an answer, so that an upstream which drips is ended; bodies come as they stood on the wire, or
-decoded within a bound; and whatever goes wrong is one of five errors with a sentence for people.
-
+stay with the origin they were configured for and every target is vetted (`sync.addresses`); a total deadline ends an
+upstream which drips; bodies come as they stood on the wire, or decoded within a bound; and whatever goes wrong is an
+error with a sentence for people.
 Nothing is tried twice but for one case: a kept connection that the server gave up just before we used it.
 """
 
