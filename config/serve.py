@@ -113,8 +113,7 @@ def _prepare(settings: Any) -> None:
     from django.db import DatabaseError  # noqa: PLC0415
 
     _check_settings()
-    for folder in ("run", "broker/queue", "broker/processed", "broker/control"):
-        (settings.VAR / folder).mkdir(parents=True, exist_ok=True)
+    (settings.VAR / "run").mkdir(parents=True, exist_ok=True)
     try:
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         call_command("collectstatic", interactive=False, verbosity=0, skip_checks=True)

@@ -1,10 +1,14 @@
-"""What the stories need around them: a kind of database, and a patient eye on what other processes do."""
+"""What the stories need around them: a kind of database, somebody who publishes, and a patient eye on processes."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
+
+from tests.server import Server
+from tests.stories.publisher import Publisher
 
 PATIENCE = 60
 
@@ -18,6 +22,17 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         elif not os.environ.get("DATABASE_URL", "").startswith("postgres"):
             pytest.skip("DATABASE_URL does not name a PostgreSQL")
         yield request.param
+
+
+@pytest.fixture
+def alice(server: Server) -> Publisher:
+    return Publisher.sign_in(server, "alice")
+
+
+@pytest.fixture
+def box() -> str:
+    """A name that nobody has."""
+    return f"@acme/box-{uuid4().hex[:8]}"
 
 
 def eventually(is_so: Callable[[], object], *, every: float = 0.05) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
@@ -17,17 +16,6 @@ def server(database: str) -> Iterator[Server]:
     # As many threads in each process as there are clients: which of them gets a connection is for the kernel to say.
     with Server(workers=2, threads=64) as server:
         yield server
-
-
-@pytest.fixture
-def alice(server: Server) -> Publisher:
-    return Publisher.sign_in(server, "alice")
-
-
-@pytest.fixture
-def box() -> str:
-    """A name that nobody has."""
-    return f"@acme/box-{uuid4().hex[:8]}"
 
 
 def the_winner(uploads: list[Upload], answers: list[Answer]) -> Upload:

@@ -15,7 +15,6 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -42,17 +41,6 @@ SWEEP = "from registry import janitor; janitor.sweep()"
 def server(database: str) -> Iterator[Server]:
     with Server(workers=1) as server:
         yield server
-
-
-@pytest.fixture
-def alice(server: Server) -> Publisher:
-    return Publisher.sign_in(server, "alice")
-
-
-@pytest.fixture
-def box() -> str:
-    """A name that nobody has."""
-    return f"@acme/box-{uuid4().hex[:8]}"
 
 
 def kill_worker(server: Server) -> None:

@@ -23,11 +23,6 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def alice(server: Server) -> Publisher:
-    return Publisher.sign_in(server, "alice")
-
-
 def test_three_hundred_megabytes_are_never_in_memory():
     upload = Upload("@acme/huge", size=300 * MB)
     with Server(workers=1) as server:
