@@ -1,6 +1,6 @@
 """Who does something, and the circumstances in which they do it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
@@ -25,7 +25,7 @@ class RequestFacts:
 class Actor:
     """Somebody who acts. The name is copied into history, so that history outlives its people.
 
-    The ids are for deciding rights while the action runs; they are not recorded.
+    The ids and the one-time password are for deciding rights while the action runs; they are not recorded.
     """
 
     kind: ActorKind
@@ -34,6 +34,7 @@ class Actor:
     request_id: str = ""
     user_id: int | None = None
     token_id: int | None = None
+    otp: str = field(default="", repr=False)
 
     @classmethod
     def user(cls, name: str, *, user_id: int | None = None) -> Self:

@@ -58,6 +58,9 @@ _loopback = HOST == "localhost" or (HOST.replace(".", "").isdigit() and ipaddres
 _known_hosts = ["localhost", "127.0.0.1", "[::1]", HOST, *filter(None, [urlsplit(PUBLIC_URL).hostname])]
 ALLOWED_HOSTS = env.list("LARDER_ALLOWED_HOSTS", default=_known_hosts if _loopback or PUBLIC_URL else ["*"])
 
+# LARDER_ANONYMOUS_READ: `no` closes the registry to readers who are not signed in; login still works.
+ANONYMOUS_READ = env.bool("LARDER_ANONYMOUS_READ", default=True)
+
 # LARDER_DEBUG: Django's debug pages. Never on a machine that others reach.
 DEBUG = env.bool("LARDER_DEBUG", default=False)
 

@@ -61,6 +61,8 @@ class Ready:
     # Unix time after which an upstream must be asked, and one after which the policies must be; None: never.
     until: float | None = None
     judged_until: float | None = None
+    # Not for everybody: whoever sends it must have asked whether its reader may see it.
+    is_private: bool = False
     generation: int = -1
     stamped_at: float = field(default=0.0)
 

@@ -10,7 +10,8 @@ from email.utils import formatdate
 
 from django.conf import settings
 
-from registry import blobs, documents, flight, generation, policies, semver, upstream
+from audit.actors import Actor
+from registry import access, blobs, documents, flight, generation, policies, semver, upstream
 from registry.cache import DocumentKey, FileKey, Ready, Ring
 from registry.errors import Blocked, NotFound
 from registry.manifests import BASE_MARK, Fragments
@@ -28,14 +29,15 @@ _SMALL_BYTES = 32 << 10
 _ring = Ring(settings.RING_BYTES)
 
 
-def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str) -> Ready:
-    """The packument of `name`. Raises `NotFound`, `Blocked` or `Unavailable`."""
+def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str, viewer: Actor) -> Ready:
+    """The packument of `name`. Raises `Unauthenticated`, `NotFound`, `Blocked` or `Unavailable`."""
+    access.require_reader(viewer)
     until = upstream.elsewhere().refresh(name)
     key = DocumentKey(str(name), flavour, encoding, base)
     while True:
         before = generation.current()
         try:
-            entry = _current(key, name)
+            entry = _current(key, name, viewer)
         except documents.Moved:
             continue
         entry.until = until
@@ -44,9 +46,9 @@ def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str) -
 
 
 def ready(key: DocumentKey | FileKey) -> Ready | None:
-    """The response if it is in memory and certainly current, with at most one indexed query; else None."""
+    """The response if it is in memory, for everybody, and certainly current, with at most one indexed query."""
     entry = _ring.get(key)
-    if entry is None or entry.is_due() or entry.is_outdated():
+    if entry is None or entry.is_private or entry.is_due() or entry.is_outdated():
         return None
     if not entry.is_stamped():
         before = generation.current()
@@ -58,36 +60,43 @@ def ready(key: DocumentKey | FileKey) -> Ready | None:
     return entry
 
 
-def manifest(name: PackageName, spec: str, flavour: Flavour, *, base: str) -> str:
-    """One version's manifest as JSON text; `spec` is a version, a dist-tag or a semver range.
+def manifest(
+    name: PackageName, spec: str, flavour: Flavour, *, base: str, viewer: Actor
+) -> tuple[str, list[tuple[str, str]]]:
+    """One version's manifest as JSON text, and what caches are told; `spec` is a version, a dist-tag or a range.
 
     A version that is not known here is looked for elsewhere before the answer is no.
     """
+    access.require_reader(viewer)
     upstream.elsewhere().refresh(name)
-    found = _pick(name, spec)
+    stamp, found = _pick(name, spec, viewer)
     if found is None:
         upstream.elsewhere().refresh(name, wanting=spec)
-        found = _pick(name, spec)
+        stamp, found = _pick(name, spec, viewer)
     if found is None:
         raise NotFound(f"{name} has no version or tag {spec}")
-    return (found.full if flavour is Flavour.FULL else found.abbreviated).replace(BASE_MARK, base)
+    text = found.full if flavour is Flavour.FULL else found.abbreviated
+    return text.replace(BASE_MARK, base), documents.caching(stamp, str(name), "public, max-age=0")
 
 
-def tags(name: PackageName) -> dict[str, str]:
+def tags(name: PackageName, *, viewer: Actor) -> dict[str, str]:
     """The dist-tags of `name`, each pointing at a version that is served."""
+    access.require_reader(viewer)
     upstream.elsewhere().refresh(name)
-    stamp, judgement = _judged(name)
+    stamp, judgement = _judged(name, viewer)
     return documents.read_tags(stamp.id, judgement.hidden.keys())
 
 
-def tarball(name: PackageName, filename: str) -> Ready | Delivery:
-    """The tarball: ready to be sent, or on its way here. Raises `NotFound`, `Blocked` or `Unavailable`."""
+def tarball(name: PackageName, filename: str, *, viewer: Actor) -> Ready | Delivery:
+    """The tarball: ready to be sent, or on its way here. Raises as `document` does."""
+    access.require_reader(viewer)
     number = name.version_of(filename)
     if number is None:
         raise NotFound(f"{filename} is not a tarball of {name}: they are named {name.tarball('<version>')}")
     before = generation.current()
-    version = _published(name, number) or _look_for(name, number)
+    version = _published(name, number) or _look_for(name, number, viewer)
     stamp = version.package.stamp
+    access.require_read(viewer, name, stamp)
     judgement = _admitted(name, stamp)
     if number in judgement.refused:
         raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
@@ -109,10 +118,11 @@ def forget() -> None:
     _ring.clear()
 
 
-def _judged(name: PackageName) -> tuple[Stamp, Judgement]:
+def _judged(name: PackageName, viewer: Actor) -> tuple[Stamp, Judgement]:
     stamp = Package.objects.stamp(str(name))
     if stamp is None:
-        raise NotFound(f"{name} is not in this registry: check the spelling, or publish it")
+        access.hide(name)
+    access.require_read(viewer, name, stamp)
     return stamp, _admitted(name, stamp)
 
 
@@ -123,8 +133,8 @@ def _admitted(name: PackageName, stamp: Stamp) -> Judgement:
     return judgement
 
 
-def _current(key: DocumentKey, name: PackageName) -> Ready:
-    stamp, judgement = _judged(name)
+def _current(key: DocumentKey, name: PackageName, viewer: Actor) -> Ready:
+    stamp, judgement = _judged(name, viewer)
     entry = _kept(key, stamp)
     if entry is None:
         with flight.single(f"build {key}"):
@@ -156,18 +166,18 @@ def _kept_blob(version: Version) -> Blob | None:
     return None
 
 
-def _look_for(name: PackageName, number: str) -> Version:
+def _look_for(name: PackageName, number: str, viewer: Actor) -> Version:
     """A version that is not known here: clients with a lockfile ask for tarballs before they ask for the document."""
     upstream.elsewhere().refresh(name, wanting=number)
     version = _published(name, number)
     if version is None:
-        _judged(name)
+        _judged(name, viewer)
         raise NotFound(f"{name} has no version {number}")
     return version
 
 
-def _pick(name: PackageName, spec: str) -> Fragments | None:
-    stamp, judgement = _judged(name)
+def _pick(name: PackageName, spec: str, viewer: Actor) -> tuple[Stamp, Fragments | None]:
+    stamp, judgement = _judged(name, viewer)
     rows = Version.objects.published().filter(package_id=stamp.id)
     number = documents.read_tags(stamp.id, judgement.hidden.keys()).get(spec) or semver.clean(spec) or spec
     if semver.is_range(number) and not rows.filter(number=number).exists():
@@ -176,7 +186,7 @@ def _pick(name: PackageName, spec: str) -> Fragments | None:
     if number in judgement.hidden:
         raise Blocked(f"{name}@{number} is withheld: {judgement.hidden[number]}")
     row = rows.filter(number=number).values_list("manifest", "abbreviated").first()
-    return judgement.rewritten.get(number, Fragments(*row)) if row else None
+    return stamp, (judgement.rewritten.get(number, Fragments(*row)) if row else None)
 
 
 def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -> Ready:
@@ -187,13 +197,13 @@ def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -
         ("Content-Length", str(blob.size)),
         ("ETag", etag),
         ("Last-Modified", formatdate(modified, usegmt=True)),
-        ("Cache-Control", "public, immutable, max-age=31536000"),
         ("Accept-Ranges", "bytes"),
-        ("Cache-Tag", f"package/{name}"),
+        *documents.caching(stamp, str(name), "public, immutable, max-age=31536000"),
     ]
     path = blobs.path(blob.sha512)
     return Ready(
         str(name), stamp.revision, etag, modified, headers,
         body=path.read_bytes() if path and blob.size <= _SMALL_BYTES else b"",
-        path=str(path) if path else None, sha512=blob.sha512, judged_until=judgement.until,
+        path=str(path) if path else None, sha512=blob.sha512,
+        judged_until=judgement.until, is_private=documents.is_private(stamp),
     )  # fmt: skip

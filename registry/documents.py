@@ -9,6 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 import zstandard
+from django.conf import settings
 
 from registry import cache, jsontext, packuments, semver
 from registry.cache import DocumentKey, Ready
@@ -40,25 +41,40 @@ def build(key: DocumentKey, stamp: Stamp, judgement: Judgement) -> Ready:
     """The document for `key`, from ring 2 or from rows. Raises `Moved`."""
     tag = etag(key, stamp, judgement)
     head = read_head(stamp.id)
-    body = cache.shared_get(key, tag)
+    body = None if is_private(stamp) else cache.shared_get(key, tag)
     if body is None:
         body = _compress(_pieces(key, stamp, judgement, head), key.encoding)
         if Package.objects.stamp(key.name) != stamp:
             raise Moved
-        cache.shared_put(key, tag, body)
+        if not is_private(stamp):
+            cache.shared_put(key, tag, body)
     modified = _modified(head, stamp, judgement)
     headers = [
         ("Content-Type", key.flavour.content_type),
         ("Content-Length", str(len(body))),
         ("ETag", tag),
         ("Last-Modified", formatdate(modified, usegmt=True)),
-        ("Cache-Control", _CACHE_CONTROL),
         ("Vary", "Accept, Accept-Encoding"),
-        ("Cache-Tag", f"package/{key.name}"),
+        *caching(stamp, key.name, _CACHE_CONTROL),
     ]
     if key.encoding != "identity":
         headers.append(("Content-Encoding", key.encoding))
-    return Ready(key.name, stamp.revision, tag, modified, headers, body=body, judged_until=judgement.until)
+    return Ready(
+        key.name, stamp.revision, tag, modified, headers, body=body, judged_until=judgement.until,
+        is_private=is_private(stamp),
+    )  # fmt: skip
+
+
+def is_private(stamp: Stamp) -> bool:
+    """Whether only some people may see the package: no cache outside may keep it."""
+    return stamp.is_restricted or not settings.ANONYMOUS_READ
+
+
+def caching(stamp: Stamp, name: str, control: str) -> list[tuple[str, str]]:
+    """The headers for caches between us and the reader; `control` is for what everybody may see."""
+    if is_private(stamp):
+        return [("Cache-Control", "private, no-store")]
+    return [("Cache-Control", control), ("Cache-Tag", f"package/{name}")]
 
 
 def read_head(package_id: int) -> dict[str, Any]:

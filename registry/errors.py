@@ -29,6 +29,12 @@ class Unauthenticated(RegistryError):
     code = "unauthenticated"
 
 
+class OtpRequired(Unauthenticated):
+    """Credentials are good, and the change needs a one-time password besides."""
+
+    code = "otp_required"
+
+
 class Forbidden(RegistryError):
     """We know who asks, and they may not do this."""
 
@@ -65,5 +71,15 @@ class Unavailable(RegistryError):
     code = "unavailable"
 
     def __init__(self, sentence: str, *, retry_after: int = 10) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class TooManyAttempts(RegistryError):
+    """Too many wrong passwords or codes were tried; after `retry_after` seconds one more may be."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, sentence: str, *, retry_after: int) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after

@@ -40,7 +40,7 @@ class FrontDoor:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer from memory, or let Django answer."""
-        entry = self._find(environ) if settings.FRONT_DOOR else None
+        entry = self._find(environ) if settings.FRONT_DOOR and settings.ANONYMOUS_READ else None
         if entry is None:
             return self._application(environ, start_response)
         is_head = environ["REQUEST_METHOD"] == "HEAD"

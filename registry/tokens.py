@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import string
 import zlib
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils import timezone
@@ -27,7 +28,7 @@ def issue(user: User, *, actor: Actor, kind: str = Token.Kind.PUBLISH) -> str:
     body = _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     secret = body + _checksum(body)
     with transaction.atomic():
-        token = Token.objects.create(user=user, key_hash=_hash(secret), prefix=secret[:12], kind=kind)
+        token = Token.objects.create(user=user, key=str(uuid4()), key_hash=_hash(secret), prefix=secret[:12], kind=kind)
         journal.record(TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, token_kind=kind)
     return secret
 

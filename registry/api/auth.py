@@ -2,15 +2,17 @@
 
 import base64
 import binascii
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
+from django.utils.functional import SimpleLazyObject
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from audit import context
 from audit.actors import Actor
-from registry import people, tokens
-from registry.errors import Forbidden, Unauthenticated
+from registry import access, people, tokens
+from registry.errors import Unauthenticated
 from registry.models import Token, User
 
 
@@ -33,11 +35,27 @@ class RegistryAuthentication(BaseAuthentication):
 
 
 def actor_of(request: Request) -> Actor:
-    """Who acts in this request, from where, under which request id."""
+    """Who acts in this request, by which token, from where, under which request id."""
     user: Any = request.user
     if not isinstance(user, User):
         return Actor.anonymous().as_of(context.current())
-    return actor_for(user)
+    token_id = request.auth.pk if isinstance(request.auth, Token) else None
+    return replace(actor_for(user), token_id=token_id, otp=request.META.get("HTTP_NPM_OTP", ""))
+
+
+def viewer_of(request: Request) -> Actor:
+    """Who reads, found out when it is asked for: what everybody may see is not worth a query, let alone a password.
+
+    Credentials that are no good keep nobody from what everybody may see: they make an anonymous reader.
+    """
+
+    def find() -> Actor:
+        try:
+            return actor_of(request)
+        except Unauthenticated:
+            return Actor.anonymous().as_of(context.current())
+
+    return cast(Actor, SimpleLazyObject(find))
 
 
 def actor_for(user: User) -> Actor:
@@ -47,11 +65,9 @@ def actor_for(user: User) -> Actor:
 
 def writer_of(request: Request) -> Actor:
     """Who changes something in this request: somebody signed in, with a token that may do more than read."""
-    if not isinstance(request.user, User):
-        raise Unauthenticated("you must be signed in: run npm login")
-    if isinstance(request.auth, Token) and request.auth.kind == Token.Kind.READ_ONLY:
-        raise Forbidden("this token may only read: use another one")
-    return actor_of(request)
+    actor = actor_of(request)
+    access.require_writer(actor)
+    return actor
 
 
 def _by_token(secret: str) -> tuple[User, Token]:

@@ -20,8 +20,10 @@ from registry.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    OtpRequired,
     RegistryError,
     TooLarge,
+    TooManyAttempts,
     Unauthenticated,
     Unavailable,
 )
@@ -41,6 +43,7 @@ _STATUSES: dict[type[RegistryError], int] = {
     Invalid: 400,
     TooLarge: 413,
     Blocked: 451,
+    TooManyAttempts: 429,
     Unavailable: 503,
 }
 
@@ -88,10 +91,10 @@ def server_error(request: HttpRequest) -> JsonResponse:
 def _registry_error(error: RegistryError) -> Response:
     status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
     response = _response(status, error.sentence)
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyAttempts):
         response["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
-        response["WWW-Authenticate"] = "Bearer"
+        response["WWW-Authenticate"] = "OTP" if isinstance(error, OtpRequired) else "Bearer"
     if isinstance(error, Blocked):
         response.reason_phrase = _phrase(error.sentence)
     return response

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry import blobs, catalog, keys, negotiation
+from registry.api.auth import viewer_of
 from registry.api.content import base_url, json_text
 from registry.api.publish import publish_document
 from registry.cache import Ready
@@ -45,6 +46,7 @@ class PackageView(OpenView):
             negotiation.flavour(request.META.get("HTTP_ACCEPT", "")),
             encoding=negotiation.encoding(request.META.get("HTTP_ACCEPT_ENCODING", "")),
             base=base_url(request),
+            viewer=viewer_of(request),
         )
         if "write" in request.GET:  # what the client is about to change must not come out of a cache
             return _fresh(entry)
@@ -61,9 +63,12 @@ class ManifestView(OpenView):
     def get(self, request: Request, name: str, spec: str) -> HttpResponse:
         """GET and HEAD."""
         flavour = negotiation.flavour(request.META.get("HTTP_ACCEPT", ""))
-        text = catalog.manifest(PackageName.parse(name), spec, flavour, base=base_url(request))
+        text, caching = catalog.manifest(
+            PackageName.parse(name), spec, flavour, base=base_url(request), viewer=viewer_of(request)
+        )
         response = json_text(text, content_type=flavour.content_type)
-        response["Cache-Control"] = "public, max-age=0"
+        for header, value in caching:
+            response[header] = value
         response["Vary"] = "Accept, Accept-Encoding"
         return response
 
@@ -73,7 +78,9 @@ class DistTagsView(OpenView):
 
     def get(self, request: Request, name: str) -> Response:
         """GET: `npm dist-tag ls`."""
-        return Response(catalog.tags(PackageName.parse(name)), headers={"Cache-Control": "no-cache"})
+        return Response(
+            catalog.tags(PackageName.parse(name), viewer=viewer_of(request)), headers={"Cache-Control": "no-store"}
+        )
 
 
 class TarballView(OpenView):
@@ -81,7 +88,7 @@ class TarballView(OpenView):
 
     def get(self, request: Request, name: str, filename: str) -> HttpResponseBase:
         """GET and HEAD."""
-        found = catalog.tarball(PackageName.parse(name), filename)
+        found = catalog.tarball(PackageName.parse(name), filename, viewer=viewer_of(request))
         if isinstance(found, Delivery):
             return _pass_on(found)
         return _unless_current(request, found) or _send(request, found)
@@ -112,7 +119,9 @@ def _pass_on(delivery: Delivery) -> StreamingHttpResponse:
     """Bytes that are still being verified. Nobody may cache them as whole before their last one has come."""
     response = StreamingHttpResponse(delivery.chunks, content_type="application/octet-stream")
     response["Content-Length"] = str(delivery.size)
-    response["Cache-Control"] = "public, immutable, max-age=31536000"
+    response["Cache-Control"] = (
+        "public, immutable, max-age=31536000" if settings.ANONYMOUS_READ else "private, no-store"
+    )
     return response
 
 

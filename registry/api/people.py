@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 from registry import people, tokens
 from registry.api.auth import actor_for, actor_of
 from registry.errors import Invalid, NotFound, Unauthenticated
-from registry.models import User
+from registry.models import Token, User
 
 
 class PingView(APIView):
@@ -55,7 +55,7 @@ class UserView(APIView):
         user = people.sign_in_or_up(
             username, password, actor=actor_of(request), email=email if isinstance(email, str) else ""
         )
-        secret = tokens.issue(user, actor=actor_for(user))
+        secret = tokens.issue(user, actor=actor_for(user), kind=Token.Kind.SESSION)
         answer = {"ok": True, "id": f"org.couchdb.user:{username}", "rev": f"1-{user.pk}", "token": secret}
         return Response(answer, status=201, headers={"Cache-Control": "private, no-store"})
 

@@ -13,6 +13,15 @@ class Stamp(NamedTuple):
     revision: int
     origin: str | None
     blocked_reason: str | None
+    is_restricted: bool = False
+
+
+class SecondFactorRule(models.TextChoices):
+    """Who must show a second factor to publish a package (`npm access set mfa=…`)."""
+
+    NONE = "none"
+    AUTOMATION = "automation"  # all but automation tokens and those that bypass it
+    PUBLISH = "publish"  # all
 
 
 class PackageQuerySet(models.QuerySet["Package"]):
@@ -20,7 +29,7 @@ class PackageQuerySet(models.QuerySet["Package"]):
         """What a reader of `name` must check; None when there is no such package, or it was unpublished."""
         row = (
             self.filter(name=name, unpublished_at=None)
-            .values_list("id", "revision", "origin", "blocked_reason")
+            .values_list("id", "revision", "origin", "blocked_reason", "is_restricted")
             .first()
         )
         return Stamp(*row) if row else None
@@ -39,6 +48,11 @@ class Package(models.Model):
     # The packument's top level as JSON text in the order it was given; `versions` and `dist-tags` hold null here.
     head = models.TextField(default="{}")
     blocked_reason = models.TextField(null=True, blank=True)
+    # Readable only by those who have a right to it (`npm access set status=private`).
+    is_restricted = models.BooleanField(default=False, db_default=False)
+    second_factor = models.CharField(
+        max_length=16, choices=SecondFactorRule, default=SecondFactorRule.NONE, db_default=SecondFactorRule.NONE
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     unpublished_at = models.DateTimeField(null=True, blank=True)
@@ -54,7 +68,7 @@ class Package(models.Model):
     @property
     def stamp(self) -> Stamp:
         """What a reader must check, from a row that is loaded already."""
-        return Stamp(self.pk, self.revision, self.origin, self.blocked_reason)
+        return Stamp(self.pk, self.revision, self.origin, self.blocked_reason, self.is_restricted)
 
     @cached_property
     def parsed_name(self) -> PackageName:

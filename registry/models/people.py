@@ -13,10 +13,15 @@ class User(AbstractUser):
 
     username = models.CharField(max_length=100, unique=True, validators=[username_validator])
     email = models.EmailField(blank=True, max_length=254)
+    # What `npm profile set` knows besides: fullname, homepage, freenode, twitter, github.
+    profile = models.JSONField(default=dict, null=True, blank=True)
 
 
 class Scope(models.Model):
-    """A scope that is ours, such as `@acme`."""
+    """A scope that is ours, such as `@acme`; npm calls its people an organisation.
+
+    While it has no members, everybody who may publish at all may publish new packages in it.
+    """
 
     name = models.CharField(max_length=214, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -25,11 +30,31 @@ class Scope(models.Model):
         return self.name
 
 
+class Member(models.Model):
+    """A person of a scope. Developers may publish new packages in it; admins and owners own all that are in it."""
+
+    class Role(models.TextChoices):
+        DEVELOPER = "developer"
+        ADMIN = "admin"
+        OWNER = "owner"
+
+    scope = models.ForeignKey(Scope, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    role = models.CharField(max_length=16, choices=Role, default=Role.DEVELOPER)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="member_once", fields=["scope", "user"])]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.role} of {self.scope}"
+
+
 class Team(models.Model):
     """People of one scope who get rights together."""
 
     scope = models.ForeignKey(Scope, on_delete=models.CASCADE)
     name = models.CharField(max_length=100)
+    description = models.TextField(default="", db_default="", blank=True)
     members = models.ManyToManyField(User, blank=True)
 
     class Meta:
@@ -39,8 +64,26 @@ class Team(models.Model):
         return f"{self.scope}:{self.name}"
 
 
+class Grant(models.Model):
+    """What a team may do with a package."""
+
+    class Permission(models.TextChoices):
+        READ = "read-only"
+        WRITE = "read-write"
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    package = models.ForeignKey("registry.Package", on_delete=models.CASCADE)
+    permission = models.CharField(max_length=16, choices=Permission)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="grant_once", fields=["team", "package"])]
+
+    def __str__(self) -> str:
+        return f"{self.permission} on {self.package} for {self.team}"
+
+
 class Maintainer(models.Model):
-    """A person who may publish a package."""
+    """A person who owns a package: may publish it, and say who else may."""
 
     package = models.ForeignKey("registry.Package", on_delete=models.CASCADE)
     user = models.ForeignKey(User, on_delete=models.CASCADE)
@@ -50,3 +93,16 @@ class Maintainer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} of {self.package}"
+
+
+class Star(models.Model):
+    """A package that a person likes: `npm star`."""
+
+    package = models.ForeignKey("registry.Package", on_delete=models.CASCADE)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="star_once", fields=["package", "user"])]
+
+    def __str__(self) -> str:
+        return f"{self.user} likes {self.package}"

@@ -60,7 +60,9 @@ def test_a_method_that_makes_no_sense(anyone, method, path):
 def test_a_missing_package_is_missing_in_words(anyone):
     answer = anyone.view("left-pad")
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (404, "application/json")
-    assert answer.json() == {"error": "left-pad is not in this registry: check the spelling, or publish it"}
+    assert answer.json() == {
+        "error": "left-pad is not in this registry: check the spelling, sign in if it is private, or publish it"
+    }
     assert answer.headers["cache-control"] == "no-store"
 
 
