@@ -279,6 +279,12 @@ class _Scopes(NamedTuple):
 _scopes: _Scopes | None = None
 
 
+def forget() -> None:
+    """Read the scopes again when they are next asked for. Whoever changes them raises the generation besides."""
+    global _scopes  # noqa: PLW0603 (one memory per process)
+    _scopes = None
+
+
 def _known_scopes() -> frozenset[str]:
     """The scopes that have a row, asked for at every miss: a process keeps them for a second, or a generation."""
     global _scopes  # noqa: PLW0603 (one memory per process)

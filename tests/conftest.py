@@ -12,7 +12,7 @@ from django.conf import settings as django_settings
 
 from audit import drain
 from audit.models import Parked
-from registry import blobs, catalog, policies
+from registry import access, blobs, catalog, policies
 from registry.upstream import elsewhere
 from sync import fetching, pullthrough
 from sync import tarballs as sync_tarballs
@@ -85,5 +85,6 @@ def _commits(request: pytest.FixtureRequest) -> bool:
 
 def _forget() -> None:
     catalog.forget()
+    access.forget()
     for remembered in (elsewhere, fetching.client, policies._policies):
         remembered.cache_clear()
