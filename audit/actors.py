@@ -1,6 +1,6 @@
 """Who does something, and the circumstances in which they do it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
@@ -25,7 +25,8 @@ class RequestFacts:
 class Actor:
     """Somebody who acts. The name is copied into history, so that history outlives its people.
 
-    The ids and the one-time password are for deciding rights while the action runs; they are not recorded.
+    The ids, and whether a one-time password was shown and right, are for deciding rights while the action runs; they
+    are not recorded.
     """
 
     kind: ActorKind
@@ -34,7 +35,7 @@ class Actor:
     request_id: str = ""
     user_id: int | None = None
     token_id: int | None = None
-    otp: str = field(default="", repr=False)
+    has_shown_otp: bool = False
 
     @classmethod
     def user(cls, name: str, *, user_id: int | None = None) -> Self:

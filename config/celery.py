@@ -21,5 +21,6 @@ app.conf.beat_schedule = {
     "drain the journal": {"task": "audit.drain_all", "schedule": 2.0, "options": {"expires": 2}},
     "retry parked deliveries": {"task": "audit.retry_parked", "schedule": 30.0, "options": {"expires": 30}},
     "run due sync tasks": {"task": "sync.run_due", "schedule": 2.0, "options": {"expires": 2}},
+    "rank packages by downloads": {"task": "registry.rank", "schedule": 3600.0, "options": {"expires": 3600}},
     "sweep orphan blobs and old spool files": {"task": "registry.sweep", "schedule": 24 * 3600.0},
 }

@@ -5,9 +5,22 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from config import settings
+from registry.redaction import Redaction
+
+
+class RedactedLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own log, and the access log that it can be told to write: URLs hold tokens (`npm logout`)."""
+
+    def setup(self, cfg: Any) -> None:
+        """Make the handlers, and let none of them see a secret."""
+        super().setup(cfg)
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.addFilter(Redaction())
+
 
 workers, threads = settings.WORKERS, settings.THREADS
 worker_class = "gthread"
@@ -25,6 +38,7 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 # gunicorn's own console: a socket in the home folder, which two that run side by side would take from each other.
 control_socket_disable = True
 accesslog = None
+logger_class = RedactedLogger
 loglevel = os.environ.get("LARDER_LOG_LEVEL", "warning").lower()
 proc_name = "larder"
 forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
@@ -49,3 +63,17 @@ def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response
             if not environ["wsgi.input"].read(_CHUNK):
                 connection.settimeout(None)
                 return
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Write what is downloaded, now and then."""
+    from registry import downloads  # noqa: PLC0415 (the application must be loaded first)
+
+    downloads.start()
+
+
+def worker_exit(_arbiter: Any, _worker: Any) -> None:
+    """Write the downloads that are not written yet: no orderly stop loses any."""
+    from registry import downloads  # noqa: PLC0415 (the application must be loaded first)
+
+    downloads.stop()

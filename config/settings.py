@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config import signin
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
@@ -35,8 +37,11 @@ VAR = Path(env.str("LARDER_VAR", default=str(BASE_DIR / "var"))).expanduser().re
 with contextlib.suppress(OSError):  # bin/run says so in a sentence
     VAR.mkdir(parents=True, exist_ok=True)
 
-# LARDER_SECRET_KEY: signs the admin's sessions. bin/run writes one into .env; without one, sessions end at a restart.
+# LARDER_SECRET_KEY: signs the admin's sessions and encrypts the secrets of second factors. bin/run writes one into
+# .env; without one, sessions end at a restart. LARDER_OLD_SECRET_KEYS, a comma list: keys before it, which still open
+# what they closed.
 SECRET_KEY = env.str("LARDER_SECRET_KEY", default="") or secrets.token_urlsafe(48)
+SECRET_KEY_FALLBACKS = env.list("LARDER_OLD_SECRET_KEYS", default=[])
 SECRET_KEY_IS_EPHEMERAL = not env.str("LARDER_SECRET_KEY", default="")
 
 # HOST and PORT: where bin/run listens. Loopback unless told otherwise.
@@ -110,6 +115,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "registry.web.openid.other_ways",
             ]
         },
     }
@@ -125,6 +131,15 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
+# LARDER_LDAP_*, LARDER_OIDC_*: other places that know people; config/signin.py has them all.
+LDAP = signin.directory(env)
+OPENID = signin.provider(env)
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",  # first: the passwords that we have are sent nowhere
+    *(["registry.directory.DirectoryBackend"] if LDAP else []),
+    *(["registry.web.openid.ProviderBackend"] if OPENID else []),
+]
+
 LANGUAGE_CODE = "en"
 USE_I18N = False
 TIME_ZONE = "UTC"
@@ -133,6 +148,8 @@ USE_TZ = True
 STATIC_URL = "/-/static/"
 STATIC_ROOT = VAR / "static"
 LOGIN_URL = "/-/admin/login/"
+# Where forms come from, as a browser sees it: a proxy may speak TLS for us.
+CSRF_TRUSTED_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(PUBLIC_URL))] if PUBLIC_URL else []
 
 # --- Database ------------------------------------------------------------------------------------------------------
 
@@ -254,8 +271,26 @@ PRIVATE_SCOPES = frozenset(
     for scope in (item.strip().lower() for item in env.list("LARDER_PRIVATE_SCOPES", default=[]))
     if scope
 )
-# LARDER_SIGNUP: `open`: `npm login` with a new name creates the person; `closed`: an operator creates people.
+# LARDER_SIGNUP: `open`: `npm login` with a new name creates the person; `invite`: who has an invitation
+# (`manage.py invite`) signs up in the browser; `closed`: an operator creates people.
 SIGNUP = env.str("LARDER_SIGNUP", default="closed")
+# LARDER_MAX_ATTEMPTS, LARDER_MAX_ATTEMPTS_PER_ADDRESS: how many passwords and one-time passwords may be wrong in 15
+# minutes, on one person and from one address. Behind a proxy the address needs LARDER_TRUSTED_PROXIES.
+MAX_ATTEMPTS = number("LARDER_MAX_ATTEMPTS", 10)
+MAX_ATTEMPTS_PER_ADDRESS = number("LARDER_MAX_ATTEMPTS_PER_ADDRESS", 100)
+# LARDER_LOGIN_MINUTES: how long a client waits for its person to sign in, or show a second factor, in a browser.
+LOGIN_MINUTES = number("LARDER_LOGIN_MINUTES", 10)
+
+# LARDER_DEFAULT_ACCESS: who may read a new package when its publisher does not say: `public`: everybody who may read
+# here; `restricted`: those who have a right to it.
+DEFAULT_ACCESS = env.str("LARDER_DEFAULT_ACCESS", default="public")
+# LARDER_MAX_TOKEN_DAYS: how long a granular token may live at most, and does when its maker does not say.
+MAX_TOKEN_DAYS = max(1, number("LARDER_MAX_TOKEN_DAYS", 365))
+
+# LARDER_UNDO_DAYS: how long an operator can restore what was unpublished; after that its tarballs are deleted.
+UNDO_DAYS = number("LARDER_UNDO_DAYS", 30)
+# LARDER_REPUBLISH_HOURS: how long the name of an unpublished package is kept for its maintainers.
+REPUBLISH_HOURS = number("LARDER_REPUBLISH_HOURS", 24)
 
 # LARDER_MAX_TARBALL_MB, LARDER_MAX_METADATA_MB: the largest tarball and the largest rest of a publish, in MiB.
 MAX_TARBALL_BYTES = number("LARDER_MAX_TARBALL_MB", 512) << 20
@@ -296,10 +331,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"redaction": {"()": "registry.redaction.Redaction"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redaction"]}},
     # LARDER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR.
     "root": {"handlers": ["console"], "level": env.str("LARDER_LOG_LEVEL", default="INFO")},
     "loggers": {
+        "django": {"level": "INFO"},  # without the handlers that Django gives it: all lines go through ours
+        "django.server": {"propagate": True},
         "django.request": {"level": "CRITICAL"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # the client is told; anybody can cause it
         "celery": {"level": "WARNING"},

@@ -6,34 +6,25 @@ same answer as for one that does not exist.
 """
 
 import time
-from enum import IntEnum
+from datetime import timedelta
 from typing import NamedTuple, NoReturn
 
 from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
-from audit.actors import Actor
-from registry import generation, second_factor
+from audit.actors import Actor, ActorKind
+from registry import generation, limits, second_factor
 from registry.errors import Forbidden, NotFound, Unauthenticated
+from registry.limits import Standing
 from registry.models import Grant, Maintainer, Member, Package, Scope, SecondFactorRule, Stamp, Token, User
 from registry.names import PackageName
 
 _KEPT_SECONDS = 1.0
 
+# Members who own all packages of their scope.
+LEADING = (Member.Role.ADMIN, Member.Role.OWNER)
 
-class Standing(IntEnum):
-    """What somebody may do with a package; each includes those before it."""
-
-    NONE = 0
-    READ = 1
-    WRITE = 2  # publish, tag, deprecate
-    OWN = 3  # also unpublish, and say who else may
-
-
-_LIMITS = {
-    Token.Permission.NO_ACCESS: Standing.NONE,
-    Token.Permission.READ_ONLY: Standing.READ,
-    Token.Permission.READ_WRITE: Standing.OWN,
-}
 _GRANTED = {Grant.Permission.READ: Standing.READ, Grant.Permission.WRITE: Standing.WRITE}
 
 
@@ -47,6 +38,23 @@ def may_read(actor: Actor, name: PackageName, stamp: Stamp) -> bool:
     return standing(actor, name, stamp.id) >= Standing.READ
 
 
+def readable(actor: Actor) -> Q:
+    """Which packages `actor` may see, as a condition on their rows: the answer of `may_read` for many at once."""
+    everybodys = Q(is_restricted=False)
+    if actor.user_id is None:
+        return everybodys if settings.ANONYMOUS_READ else limits.NO_ROWS
+    token = _token(actor)
+    if _is_operator(actor, token):
+        return everybodys | limits.readable(token)
+    led = Member.objects.filter(user=actor.user_id, role__in=LEADING)
+    held = (
+        Q(pk__in=Maintainer.objects.filter(user=actor.user_id).values("package"))
+        | Q(pk__in=Grant.objects.filter(team__members=actor.user_id).values("package"))
+        | Q(scope__in=led.values("scope__name"))
+    )
+    return everybodys | (limits.readable(token) & held)
+
+
 def may_publish(actor: Actor, package: Package) -> bool:
     """Whether `actor` may publish, tag and deprecate versions of `package`."""
     return package.origin is None and standing(actor, package.parsed_name, package.pk) >= Standing.WRITE
@@ -55,6 +63,14 @@ def may_publish(actor: Actor, package: Package) -> bool:
 def may_own(actor: Actor, package: Package) -> bool:
     """Whether `actor` may unpublish from `package` and say who else may what with it."""
     return package.origin is None and standing(actor, package.parsed_name, package.pk) >= Standing.OWN
+
+
+def may_take_over(actor: Actor, package: Package) -> bool:
+    """Whether `actor` may begin anew under a name that others unpublished, so long ago that they do not want it."""
+    if package.origin is not None or package.unpublished_at is None:
+        return False
+    is_free = package.unpublished_at <= timezone.now() - timedelta(hours=settings.REPUBLISH_HOURS)
+    return is_free and standing(actor, package.parsed_name, package.pk) < Standing.WRITE
 
 
 def require_reader(actor: Actor) -> None:
@@ -79,7 +95,7 @@ def require_publish(actor: Actor, name: PackageName, package: Package | None) ->
     """Raise unless `actor` may publish under `name`; `package` is its row, None for a new name."""
     if actor.user_id is None:
         raise Unauthenticated("you must be signed in to publish: run npm login")
-    if package is None:
+    if package is None or may_take_over(actor, package):
         _require_new(actor, name)
         return
     _require_standing(actor, package, Standing.WRITE, "publish")
@@ -99,14 +115,14 @@ def standing(actor: Actor, name: PackageName, package_id: int) -> Standing:
     if actor.user_id is None:
         return Standing.NONE
     token = _token(actor)
-    limit = _limit(token, name)
+    limit = limits.on_package(token, name)
     return min(limit, _own_standing(actor, token, name, package_id)) if limit else limit
 
 
 def _own_standing(actor: Actor, token: Token | None, name: PackageName, package_id: int) -> Standing:
     if Maintainer.objects.filter(package_id=package_id, user=actor.user_id or 0).exists() or _is_operator(actor, token):
         return Standing.OWN
-    if name.scope and _role(actor, name.scope) in (Member.Role.ADMIN, Member.Role.OWNER):
+    if name.scope and _role(actor, name.scope) in LEADING:
         return Standing.OWN
     granted = Grant.objects.filter(package_id=package_id, team__members=actor.user_id)
     permissions = granted.values_list("permission", flat=True)
@@ -122,13 +138,16 @@ def _require_standing(actor: Actor, package: Package, wanted: Standing, verb: st
         raise Forbidden(f"{name} comes from the upstream {package.origin}: publish under a name or scope of your own")
     if has >= wanted:
         return
-    if _limit(_token(actor), name) < wanted:
+    if limits.on_package(_token(actor), name) < wanted:
         raise Forbidden(f"this token may not {verb} {name}: use another one, or log in")
+    if package.unpublished_at is not None:
+        hours = settings.REPUBLISH_HOURS
+        raise Forbidden(f"{name} was unpublished: for {hours} hours after that only its maintainers may publish it")
     raise Forbidden(f"{actor.name} may not {verb} {name}: ask one of its maintainers to add you")
 
 
 def _require_new(actor: Actor, name: PackageName) -> None:
-    if _limit(_token(actor), name) < Standing.WRITE:
+    if limits.on_package(_token(actor), name) < Standing.WRITE:
         raise Forbidden(f"this token may not publish {name}: use another one, or log in")
     if name.scope and not is_private_scope(name):
         raise Forbidden(f"{name.scope} is not a scope of this registry: an operator adds it to LARDER_PRIVATE_SCOPES")
@@ -147,15 +166,18 @@ def is_private_scope(name: PackageName) -> bool:
 
 
 def may_administer(actor: Actor, scope: str | None = None) -> bool:
-    """Whether `actor` may say who is in `scope` and in its teams; without a scope, whether they run the registry."""
+    """Whether `actor` may say who is in `scope` and in its teams; without a scope, whether they run the registry.
+
+    So may our own commands: whoever can call them has the database before them.
+    """
     if actor.user_id is None:
-        return False
+        return actor.kind == ActorKind.SYSTEM
     token = _token(actor)
     if scope is None:
-        return _is_operator(actor, token)
-    if _org_limit(token, scope) < Standing.OWN:
+        return limits.is_whole(token) and _is_operator(actor, token)
+    if limits.on_scope(token, scope) < Standing.OWN:
         return False
-    return _is_operator(actor, token) or _role(actor, scope) in (Member.Role.ADMIN, Member.Role.OWNER)
+    return _is_operator(actor, token) or _role(actor, scope) in LEADING
 
 
 def may_create_in(actor: Actor, scope: str) -> bool:
@@ -168,19 +190,33 @@ def may_see_scope(actor: Actor, scope: str) -> bool:
     if actor.user_id is None:
         return False
     token = _token(actor)
-    if _org_limit(token, scope) < Standing.READ:
+    if limits.on_scope(token, scope) < Standing.READ:
         return False
     return _is_operator(actor, token) or _role(actor, scope) is not None
 
 
 def require_administer(actor: Actor, scope: str) -> None:
     """Raise unless `actor` may say who is in `scope`; who may not even see it is told that there is none."""
-    if actor.user_id is None:
-        raise Unauthenticated("you must be signed in for this: run npm login")
     if not may_administer(actor, scope):
-        if not may_see_scope(actor, scope):
-            raise NotFound(f"there is no organisation {scope} here, or you are not in it")
+        require_see_scope(actor, scope)
+        if limits.on_scope(_token(actor), scope) < Standing.OWN:
+            raise Forbidden(f"this token may not change {scope}: use another one, or log in")
         raise Forbidden(f"only owners and admins of {scope} may do this: ask one of them")
+    require_second_factor(actor)
+
+
+def require_owner(actor: Actor, scope: str) -> None:
+    """Raise unless `actor`, who may administer `scope`, may also say who owns it: its owners and operators may."""
+    if not may_administer(actor) and _role(actor, scope) != Member.Role.OWNER:
+        raise Forbidden(f"only owners of {scope} say who owns it: ask one of them")
+
+
+def require_operator(actor: Actor) -> None:
+    """Raise unless `actor` runs the registry."""
+    if not may_administer(actor):
+        if actor.user_id is None:
+            raise Unauthenticated("you must be signed in for this: run npm login")
+        raise Forbidden("only operators of this registry may do this, signed in or with an admin token: ask one")
     require_second_factor(actor)
 
 
@@ -199,10 +235,7 @@ def require_writer(actor: Actor) -> None:
     """Raise unless `actor` may change anything at all."""
     if actor.user_id is None:
         raise Unauthenticated("you must be signed in: run npm login")
-    token = _token(actor)
-    if token is None or token.kind == Token.Kind.SESSION:
-        return
-    if token.kind == Token.Kind.READ_ONLY or token.permission != Token.Permission.READ_WRITE:
+    if not limits.writes(_token(actor)):
         raise Forbidden("this token may only read: use another one")
 
 
@@ -210,8 +243,7 @@ def require_account(actor: Actor) -> None:
     """Raise unless `actor` may change their account and its tokens: a token made for machines may not."""
     if actor.user_id is None:
         raise Unauthenticated("you must be signed in for this: run npm login")
-    token = _token(actor)
-    if token is not None and token.kind not in (Token.Kind.SESSION, Token.Kind.PUBLISH):
+    if not limits.is_personal(_token(actor)):
         raise Forbidden("this token may not change your account: log in, and use that one")
 
 
@@ -230,29 +262,12 @@ def require_second_factor(actor: Actor, package: Package | None = None) -> None:
 
 
 def _token(actor: Actor) -> Token | None:
-    return Token.objects.filter(pk=actor.token_id).first() if actor.token_id is not None else None
-
-
-def _limit(token: Token | None, name: PackageName) -> Standing:
-    """What the token lets its person do with a package at most. An empty list allows nothing."""
-    if token is None:
-        return Standing.OWN
-    if token.kind == Token.Kind.READ_ONLY:
-        return Standing.READ
-    if token.packages is None and token.scopes is None:
-        return _LIMITS[Token.Permission(token.permission)]
-    is_named = str(name) in (token.packages or ()) or (name.scope and name.scope in (token.scopes or ()))
-    return _LIMITS[Token.Permission(token.permission)] if is_named else Standing.NONE
-
-
-def _org_limit(token: Token | None, scope: str) -> Standing:
-    if token is None:
-        return Standing.OWN
-    if token.kind in (Token.Kind.READ_ONLY, Token.Kind.AUTOMATION):
-        return Standing.READ
-    if token.kind == Token.Kind.GRANULAR and scope not in (token.orgs or ()):
-        return Standing.NONE
-    return _LIMITS[Token.Permission(token.orgs_permission)]
+    if actor.token_id is None:
+        return None
+    token = Token.objects.filter(pk=actor.token_id).first()
+    if token is None:  # or what is left would be a person without limits
+        raise Unauthenticated("the token is not valid here any more: run npm login")
+    return token
 
 
 def _is_operator(actor: Actor, token: Token | None) -> bool:

@@ -57,7 +57,8 @@ class BodyLimits:
 
     metadata_bytes: int = 64 * 1024 * 1024
     attachment_bytes: int = 512 * 1024 * 1024
-    attachments: int = 1_000
+    attachments: int = 200
+    all_attachments_bytes: int = 2 * 1024 * 1024 * 1024
     depth: int = 64
 
 
@@ -181,6 +182,7 @@ class _Spool:
         self._folder = folder
         self._limits = limits
         self._files = files
+        self._finished_bytes = 0
 
     def keep(self, place: Place, pieces: Iterable[bytes]) -> None:
         """Writes the base64 in `pieces` to a file of its own."""
@@ -201,6 +203,7 @@ class _Spool:
                     file.write(chunk)
             except ValueError as error:
                 raise Invalid(f"the data of the tarball {name!r} is not base64 ({error}): publish again") from error
+            self._finished_bytes += digests.size
 
     def _check_size(self, name: Step, digests: Digests) -> None:
         limit = self._limits.attachment_bytes
@@ -208,6 +211,11 @@ class _Spool:
             raise TooLarge(
                 f"the tarball {name!r} is larger than {limit:,} bytes: leave files out with `files` in "
                 "package.json, or ask an operator to raise the limit"
+            )
+        if self._finished_bytes + digests.size > self._limits.all_attachments_bytes:
+            raise TooLarge(
+                f"the request body has tarballs of more than {self._limits.all_attachments_bytes:,} bytes together: "
+                "publish in smaller batches"
             )
 
 

@@ -79,6 +79,13 @@ def manifest(
     return text.replace(BASE_MARK, base), documents.caching(stamp, str(name), "public, max-age=0")
 
 
+def find(name: PackageName, *, viewer: Actor) -> Stamp:
+    """The stamp of a package that `viewer` may read, looked for elsewhere too."""
+    access.require_reader(viewer)
+    upstream.elsewhere().refresh(name)
+    return _judged(name, viewer)[0]
+
+
 def tags(name: PackageName, *, viewer: Actor) -> dict[str, str]:
     """The dist-tags of `name`, each pointing at a version that is served."""
     access.require_reader(viewer)
@@ -150,7 +157,7 @@ def _kept(key: DocumentKey, stamp: Stamp) -> Ready | None:
 
 def _published(name: PackageName, number: str) -> Version | None:
     rows = Version.objects.published().select_related("package", "blob")
-    light = rows.defer("abbreviated", "package__head")
+    light = rows.defer("abbreviated", "readme", "package__head")
     return light.filter(package__name=str(name), package__unpublished_at=None, number=number).first()
 
 

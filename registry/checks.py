@@ -22,9 +22,18 @@ def public_url(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def signup(**_: Any) -> Iterable[CheckMessage]:
-    """`LARDER_SIGNUP` has two values."""
-    if settings.SIGNUP not in ("open", "closed"):
-        yield Error(f"LARDER_SIGNUP is {settings.SIGNUP!r}; it is open or closed.", id="registry.E002")
+    """`LARDER_SIGNUP` has three values."""
+    if settings.SIGNUP not in ("open", "invite", "closed"):
+        yield Error(f"LARDER_SIGNUP is {settings.SIGNUP!r}; it is open, invite or closed.", id="registry.E002")
+
+
+@register()
+def default_access(**_: Any) -> Iterable[CheckMessage]:
+    """`LARDER_DEFAULT_ACCESS` has two values."""
+    if settings.DEFAULT_ACCESS not in ("public", "restricted"):
+        yield Error(
+            f"LARDER_DEFAULT_ACCESS is {settings.DEFAULT_ACCESS!r}; it is public or restricted.", id="registry.E005"
+        )
 
 
 @register()
@@ -43,6 +52,17 @@ def acceleration(**_: Any) -> Iterable[CheckMessage]:
     """nginx can only send what is in a folder."""
     if settings.ACCEL_PREFIX and settings.S3_BUCKET:
         yield Error("LARDER_ACCEL_PREFIX needs blobs in a folder, but LARDER_S3_BUCKET is set.", id="registry.E004")
+
+
+@register()
+def attempts(**_: Any) -> Iterable[CheckMessage]:
+    """Somebody must be able to sign in."""
+    if not (settings.MAX_ATTEMPTS and settings.MAX_ATTEMPTS_PER_ADDRESS):
+        yield Error(
+            "With no attempts at all nobody can sign in with a password.",
+            hint="Set LARDER_MAX_ATTEMPTS and LARDER_MAX_ATTEMPTS_PER_ADDRESS to 1 or more.",
+            id="registry.E010",
+        )
 
 
 @register()

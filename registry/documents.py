@@ -11,9 +11,9 @@ from typing import Any
 import zstandard
 from django.conf import settings
 
-from registry import cache, jsontext, packuments, semver
+from registry import cache, jsontext, packuments, revisions, semver
 from registry.cache import DocumentKey, Ready
-from registry.models import DistTag, Package, Stamp, Version
+from registry.models import DistTag, Package, Stamp, Star, Version
 from registry.packuments import FORMAT, Flavour
 from registry.policies import Judgement
 
@@ -97,8 +97,20 @@ def read_tags(package_id: int, hidden: Collection[str]) -> dict[str, str]:
 def _pieces(key: DocumentKey, stamp: Stamp, judgement: Judgement, head: dict[str, Any]) -> Iterator[str]:
     if judgement.hidden:
         head = {**head, "policyRestrictions": _restrictions(judgement.hidden)}
+    if key.flavour is Flavour.FULL:
+        head = _with_stars(head, stamp.id)
+        if stamp.origin is None:  # an upstream's own is passed on, like all that it gives
+            head = {"_id": key.name, "_rev": revisions.of(stamp, judgement), **head}
     versions = _served(key.flavour, stamp, judgement)
     return packuments.pieces(key.flavour, head, versions, read_tags(stamp.id, judgement.hidden), key.base)
+
+
+def _with_stars(head: dict[str, Any], package_id: int) -> dict[str, Any]:
+    """With those who like the package here beside those of the upstream that it comes from."""
+    names = Star.objects.filter(package_id=package_id).order_by("id").values_list("user__username", flat=True)
+    here = dict.fromkeys(names, True)
+    elsewhere = head.get("users")
+    return {**head, "users": {**elsewhere, **here} if isinstance(elsewhere, dict) else here} if here else head
 
 
 def _served(flavour: Flavour, stamp: Stamp, judgement: Judgement) -> Iterator[tuple[str, str]]:

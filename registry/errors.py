@@ -35,6 +35,12 @@ class OtpRequired(Unauthenticated):
     code = "otp_required"
 
 
+class WrongNetwork(Unauthenticated):
+    """The token is good, but not from where the request comes."""
+
+    code = "wrong_network"
+
+
 class Forbidden(RegistryError):
     """We know who asks, and they may not do this."""
 

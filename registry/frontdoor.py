@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from registry import catalog, negotiation, paths
+from registry import catalog, downloads, negotiation, paths
 from registry.cache import DocumentKey, FileKey, Ready
 from registry.errors import Invalid
 from registry.names import PackageName
@@ -23,6 +23,7 @@ from registry.names import PackageName
 logger = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
+Key = DocumentKey | FileKey
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -40,8 +41,9 @@ class FrontDoor:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer from memory, or let Django answer."""
-        entry = self._find(environ) if settings.FRONT_DOOR and settings.ANONYMOUS_READ else None
-        if entry is None:
+        key = _wanted(environ) if settings.FRONT_DOOR and settings.ANONYMOUS_READ else None
+        entry = _ready(key) if key else None
+        if key is None or entry is None:
             return self._application(environ, start_response)
         is_head = environ["REQUEST_METHOD"] == "HEAD"
         conditions = environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_IF_MODIFIED_SINCE")
@@ -50,30 +52,15 @@ class FrontDoor:
             return []
         if entry.body or entry.path is None:
             start_response("200 OK", entry.headers)
-            return [] if is_head else [entry.body]
-        return self._send_file(entry.path, entry, environ, start_response)
+            if is_head:
+                return []
+            _count(key)
+            return [entry.body]
+        return self._send_file(entry.path, key, entry, environ, start_response)
 
-    def _find(self, environ: Environ) -> Ready | None:
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ.get("QUERY_STRING"):
-            return None
-        asked = (
-            environ["PATH_INFO"],
-            environ.get("HTTP_ACCEPT", ""),
-            environ.get("HTTP_ACCEPT_ENCODING", ""),
-            settings.PUBLIC_URL or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}",
-        )
-        # What no client sends is not remembered: the memory would be filled by whoever likes to.
-        key = _key(*asked) if sum(map(len, asked)) < _USUAL_LENGTH else _key.__wrapped__(*asked)
-        if key is None or (isinstance(key, FileKey) and (environ.get("HTTP_RANGE") or settings.ACCEL_PREFIX)):
-            return None
-        try:
-            return catalog.ready(key)
-        except DatabaseError as error:
-            logger.warning("the front door could not look up %s: %s", key.name, error)
-            close_old_connections()
-            return None
-
-    def _send_file(self, path: str, entry: Ready, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _send_file(
+        self, path: str, key: Key, entry: Ready, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
         try:
             file = Path(path).open("rb")  # noqa: SIM115 (the server closes it when it has sent it)
         except FileNotFoundError:
@@ -82,12 +69,44 @@ class FrontDoor:
         if environ["REQUEST_METHOD"] == "HEAD":
             file.close()
             return []
+        _count(key)
         sent: Iterable[bytes] = environ["wsgi.file_wrapper"](file, _CHUNK)
         return sent
 
 
+def _wanted(environ: Environ) -> Key | None:
+    """What the request wants, when that may be answered from memory."""
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ.get("QUERY_STRING"):
+        return None
+    asked = (
+        environ["PATH_INFO"],
+        environ.get("HTTP_ACCEPT", ""),
+        environ.get("HTTP_ACCEPT_ENCODING", ""),
+        settings.PUBLIC_URL or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}",
+    )
+    # What no client sends is not remembered: the memory would be filled by whoever likes to.
+    key = _key(*asked) if sum(map(len, asked)) < _USUAL_LENGTH else _key.__wrapped__(*asked)
+    if isinstance(key, FileKey) and (environ.get("HTTP_RANGE") or settings.ACCEL_PREFIX):
+        return None
+    return key
+
+
+def _ready(key: Key) -> Ready | None:
+    try:
+        return catalog.ready(key)
+    except DatabaseError as error:
+        logger.warning("the front door could not look up %s: %s", key.name, error)
+        close_old_connections()
+        return None
+
+
+def _count(key: Key) -> None:
+    if isinstance(key, FileKey):
+        downloads.count(key.name, key.filename)
+
+
 @lru_cache(maxsize=8192)
-def _key(path: str, accept: str, accept_encoding: str, base: str) -> DocumentKey | FileKey | None:
+def _key(path: str, accept: str, accept_encoding: str, base: str) -> Key | None:
     """What the request wants, by its path and headers alone; None when that is not for the front door."""
     try:
         if found := _packument.fullmatch(path):

@@ -7,12 +7,13 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.core.files.storage import Storage, storages
 from django.db import transaction
 from django.utils import timezone
 
-from registry import blobs, flight
-from registry.models import Blob
+from registry import attempts, blobs, flight, weblogin
+from registry.models import Blob, Version
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,22 @@ GRACE = timedelta(days=1)
 
 def sweep() -> int:
     """Remove orphan rows, orphan bytes and old spool files; returns how many."""
+    release()
+    weblogin.sweep()
+    attempts.sweep()
     swept = _sweep_rows() + _sweep_bytes() + _sweep_spool()
     if swept:
         logger.info("swept %d orphans", swept)
     return swept
+
+
+def release() -> int:
+    """Let go of the tarballs of unpublished versions that nobody can restore any more; returns of how many.
+
+    They become orphans, unless another version has the same bytes. The grace keeps off a restore that is under way.
+    """
+    limit = timezone.now() - timedelta(days=settings.UNDO_DAYS) - GRACE
+    return Version.objects.filter(unpublished_at__lt=limit).exclude(blob=None).update(blob=None)
 
 
 def _sweep_rows() -> int:

@@ -1,13 +1,44 @@
 """What happens to a package as a whole."""
 
 import time
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Greatest, Now
+from django.utils import timezone
 
-from registry import generation
-from registry.models import Package
+from registry import access, generation, jsontext, manifests, packuments
+from registry.models import Package, Version
+from registry.names import PackageName
+
+
+def lock(name: PackageName) -> Package:
+    """The package's row, which nobody else changes before the transaction ends. Raises `NotFound`."""
+    package = Package.objects.select_for_update(no_key=True).filter(name=str(name), unpublished_at=None).first()
+    if package is None:
+        access.hide(name)
+    return package
+
+
+def edit(package: Package, **members: Any) -> None:
+    """Change members of the packument's top level, move its `time.modified`, and touch the package.
+
+    Also without members: clients compare `time.modified`, so it moves with tags and with deprecations.
+    """
+    head: dict[str, Any] = jsontext.decode(package.head)
+    time_of = {**head.get("time", {}), "modified": moment(timezone.now())}
+    package.head = jsontext.encode({**head, "time": time_of, **members})
+    Package.objects.filter(pk=package.pk).update(head=package.head)
+    touch(package)
+
+
+def present(package: Package, latest: int) -> None:
+    """Let the packument's top level tell of this version (its id), in `package.head`; `edit` or a save keeps it."""
+    manifest, readme = Version.objects.values_list("manifest", "readme").get(pk=latest)
+    shown = {**manifests.parse(manifest), "readme": readme or None}
+    package.head = jsontext.encode(packuments.hoist(jsontext.decode(package.head), shown))
 
 
 def touch(package: Package) -> None:
@@ -18,6 +49,11 @@ def touch(package: Package) -> None:
     raised = Greatest(F("revision") + 1, Value(first_revision()))
     Package.objects.filter(pk=package.pk).update(revision=raised, updated_at=Now())
     transaction.on_commit(generation.advance)
+
+
+def moment(when: datetime) -> str:
+    """A time as packuments give it."""
+    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
 
 
 def first_revision() -> int:

@@ -1,5 +1,6 @@
 """Version manifests: from what a publisher or an upstream sent to the two texts that packuments are joined from."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,11 @@ def parse(text: str) -> dict[str, Any]:
     return manifest
 
 
+def texts(text: str) -> dict[str, str]:
+    """The members of a stored manifest, each as its text: what `fragments` takes."""
+    return jsontext.texts(text.replace(BASE_MARK, "").encode())
+
+
 def runs_at_install(scripts: object) -> bool:
     """Whether npm would run one of a manifest's scripts when it installs the version."""
     if not isinstance(scripts, dict):
@@ -56,6 +62,30 @@ def runs_at_install(scripts: object) -> bool:
     return any(scripts.get(event) for event in ("preinstall", "install", "postinstall"))
 
 
+def commands(sent: object, base: str) -> dict[str, str]:
+    """The commands that a manifest's `bin` gives, and the files behind them, in the one shape that all clients read.
+
+    npm and yarn 1 send it like this; yarn berry sends what the author wrote, and bun commands that contain the scope.
+    `base` is the package's name without its scope, the command when there is only a file.
+    """
+    if isinstance(sent, str):
+        sent = {base: sent}
+    if isinstance(sent, list):
+        sent = {file: file for file in sent if isinstance(file, str)}
+    if not isinstance(sent, dict):
+        return {}
+    pairs = ((_inside(name), _inside(file)) for name, file in sent.items() if isinstance(file, str))
+    return {posixpath.basename(name): file for name, file in pairs if name and file}
+
+
+def _inside(path: str) -> str:
+    """The path below the package's folder, which none of its `..` leads out of."""
+    return posixpath.normpath("/" + path.replace("\\", "/")).lstrip("/")
+
+
 def _dist(dist: str, tarball_path: str) -> str:
     texts = jsontext.texts(dist.encode()) if dist.startswith("{") else {}
-    return jsontext.members({**texts, "tarball": f'"{BASE_MARK}{tarball_path}"'}.items())
+    texts["tarball"] = f'"{BASE_MARK}{tarball_path}"'
+    if "attestations" in texts:  # an upstream's have its host; ours get the public URL, as the tarball does
+        texts["attestations"] = texts["attestations"].replace('{"url":"/', f'{{"url":"{BASE_MARK}/', 1)
+    return jsontext.members(texts.items())

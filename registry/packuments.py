@@ -8,7 +8,13 @@ from registry import jsontext
 from registry.manifests import BASE_MARK
 
 # Raised when documents are built in another way, so that no client keeps one that was built in the old way.
-FORMAT = 1
+FORMAT = 2
+
+# What a packument's top level shows of its latest version (the public registry does the same).
+_HOISTED = (
+    "description", "readme", "readmeFilename", "keywords", "license", "homepage", "repository", "bugs", "author",
+    "contributors",
+)  # fmt: skip
 
 
 class Flavour(Enum):
@@ -25,6 +31,12 @@ class Flavour(Enum):
             if self is Flavour.FULL
             else "application/vnd.npm.install-v1+json; charset=utf-8"
         )
+
+
+def hoist(head: Mapping[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
+    """The top level with what it shows of the manifest of its latest version, and of no other."""
+    shown = {key: latest[key] for key in _HOISTED if latest.get(key) is not None}
+    return {**{key: value for key, value in head.items() if key not in _HOISTED}, **shown}
 
 
 def pieces(

@@ -5,32 +5,67 @@ recognise one, and a mistyped one costs no query. 190 random bits need no slow h
 """
 
 import hashlib
+import logging
 import secrets
 import string
 import zlib
-from uuid import uuid4
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
+from registry import access, second_factor, terms
+from registry.errors import Forbidden, Invalid, NotFound, Unauthenticated, WrongNetwork
 from registry.events import TOKEN_CREATED, TOKEN_REVOKED
 from registry.models import Token, User
+from registry.models.token import TokenQuerySet
+from registry.terms import Terms
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "larder_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM, _CHECK = 32, 6
+_USE_IS_NOTED_EVERY = timedelta(hours=1)
+
+
+class Issued(NamedTuple):
+    """A new token and its secret, which cannot be had again."""
+
+    token: Token
+    secret: str
 
 
 def issue(user: User, *, actor: Actor, kind: str = Token.Kind.PUBLISH) -> str:
-    """Make a token for `user` and return its secret, which cannot be had again."""
+    """Make a token for `user`, limited by nothing but its kind, and return its secret."""
+    return make(user, Terms(kind=kind), actor=actor).secret
+
+
+def make(user: User, wanted: Terms, *, actor: Actor) -> Issued:
+    """Make a token for `user`. Whoever calls this has found out that `actor` may."""
+    if wanted.is_admin and not user.is_superuser:
+        raise Forbidden(f"{user.username} is no administrator, so no token of theirs can be one's")
     body = _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     secret = body + _checksum(body)
     with transaction.atomic():
-        token = Token.objects.create(user=user, key=str(uuid4()), key_hash=_hash(secret), prefix=secret[:12], kind=kind)
-        journal.record(TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, token_kind=kind)
-    return secret
+        token = Token.objects.create(
+            user=user, key=_key(), key_hash=_hash(secret), prefix=secret[:12], **asdict(wanted)
+        )
+        journal.record(TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, **_facts(wanted))
+    return Issued(token, secret)
+
+
+def make_own(wanted: Terms, *, actor: Actor) -> Issued:
+    """Make a token for the person who acts; it may no more than the token that they act with."""
+    access.require_account(actor)
+    second_factor.require_for_account(actor)
+    asking = Token.objects.filter(pk=actor.token_id).first() if actor.token_id is not None else None
+    return make(User.objects.get(pk=actor.user_id or 0), wanted.within(asking) if asking else wanted, actor=actor)
 
 
 def find(secret: str) -> Token | None:
@@ -40,11 +75,43 @@ def find(secret: str) -> Token | None:
     return Token.objects.valid().select_related("user").filter(key_hash=_hash(secret)).first()
 
 
+def use(secret: str, *, origin: str) -> Token:
+    """The token with this secret, used from the address `origin`. Raises `Unauthenticated` when it opens nothing."""
+    token = find(secret)
+    if token is None:
+        raise Unauthenticated("the token is not valid here, or no longer: run npm login")
+    if not terms.admits(token.cidrs, origin):
+        where = origin or "an unknown address"
+        raise WrongNetwork(f"this token may not be used from {where}: use one that is made for this network")
+    _note_use(token)
+    return token
+
+
+def own(actor: Actor) -> TokenQuerySet:
+    """The valid tokens of the person who acts, the newest first."""
+    access.require_account(actor)
+    return Token.objects.valid().filter(user=actor.user_id or 0).order_by("-id")
+
+
 def revoke(token: Token, *, actor: Actor) -> None:
     """End the token."""
     with transaction.atomic():
-        Token.objects.filter(pk=token.pk).update(revoked_at=timezone.now())
-        journal.record(TOKEN_REVOKED, f"user:{token.user.username}", actor=actor, prefix=token.prefix)
+        if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            journal.record(TOKEN_REVOKED, f"user:{token.user.username}", actor=actor, prefix=token.prefix)
+
+
+def revoke_own(word: str, *, actor: Actor) -> None:
+    """End a token of the person who acts, named by its key, its prefix or its secret.
+
+    It takes no second factor: ending a token gives nobody anything, and is done in a hurry.
+    """
+    named = Q(key=word) | Q(prefix=word) | Q(key_hash=_hash(word))
+    found = list(own(actor).filter(named).select_related("user")[:2])
+    if not found:
+        raise NotFound("you have no such token: npm token list shows those that you have")
+    if len(found) > 1:
+        raise Invalid(f"more than one of your tokens begins with {word}: give the id that npm token list shows")
+    revoke(found[0], actor=actor)
 
 
 def is_wellformed(secret: str) -> bool:
@@ -53,8 +120,32 @@ def is_wellformed(secret: str) -> bool:
     return secret.startswith(_PREFIX) and len(body) == len(_PREFIX) + _RANDOM and check == _checksum(body)
 
 
+def _key() -> str:
+    """What a token is called by. No UUID: npm takes those for secrets, and blots them out of what it lists."""
+    return secrets.token_hex(16)
+
+
+def _note_use(token: Token) -> None:
+    """Note that the token was used, at most once an hour. That it cannot be noted is nobody's fault who asks."""
+    now = timezone.now()
+    if token.last_used_at is not None and now - token.last_used_at < _USE_IS_NOTED_EVERY:
+        return
+    not_since = Q(last_used_at=None) | Q(last_used_at__lte=now - _USE_IS_NOTED_EVERY)
+    try:
+        Token.objects.filter(not_since, pk=token.pk).update(last_used_at=now)
+    except DatabaseError as error:
+        logger.warning("the use of the token %s… could not be noted: %s", token.prefix, error)
+
+
+def _facts(wanted: Terms) -> dict[str, Any]:
+    """What history keeps of a token's terms."""
+    said = {name: value for name, value in asdict(wanted).items() if value is not None}
+    said["token_kind"] = said.pop("kind")
+    return {**said, **({"expires_at": wanted.expires_at.isoformat()} if wanted.expires_at else {})}
+
+
 def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def _checksum(body: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from registry.digests import Digests
 from tests import tarballs, wsgi
@@ -42,6 +42,29 @@ class Person:
     def publish(self, name: str, version: str, **change: Any) -> Answer:
         """`npm publish --tag <tag>`; the rest of `change` goes into package.json."""
         return self.send("PUT", f"/{escaped(name)}", body=publish_body(name, version, **change))
+
+    def read_to_change(self, name: str) -> dict:
+        """The packument, as clients read it before they change something."""
+        return self.send("GET", f"/{escaped(name)}?write=true").json()
+
+    def deprecate(self, name: str, message: str, *versions: str) -> Answer:
+        """`npm deprecate`: the whole packument goes back."""
+        document = self.read_to_change(name)
+        for version in versions:
+            document["versions"][version]["deprecated"] = message
+        return self.send("PUT", f"/{escaped(name)}", body=document)
+
+    def unpublish(self, name: str, *versions: str) -> list[Answer]:
+        """`npm unpublish` and `pnpm unpublish`, whose steps are the same; without versions of the whole package."""
+        document = self.read_to_change(name)
+        if not versions:
+            return [self.send("DELETE", f"/{escaped(name)}/-rev/{document['_rev']}")]
+        gone = [document["versions"].pop(version)["dist"]["tarball"] for version in versions]
+        answers = [self.send("PUT", f"/{escaped(name)}/-rev/{document['_rev']}", body=document)]
+        for tarball in gone if answers[0].status == 200 else ():
+            rev = self.read_to_change(name).get("_rev")
+            answers.append(self.send("DELETE", f"{urlsplit(tarball).path}/-rev/{rev}"))
+        return answers
 
 
 def escaped(name: str) -> str:

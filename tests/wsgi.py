@@ -51,7 +51,7 @@ def request(method: str, url: str, *, body: bytes | str | dict | None = None, he
         "REMOTE_ADDR": "127.0.0.1",
         "HTTP_HOST": "registry.test",
         "CONTENT_LENGTH": str(len(payload)),
-        "CONTENT_TYPE": "application/json",
+        "CONTENT_TYPE": (headers or {}).get("Content-Type", "application/json"),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(payload),

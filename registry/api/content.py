@@ -9,6 +9,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from registry import jsontext
 from registry.errors import Invalid, TooLarge
@@ -64,6 +65,11 @@ def body_stream(request: Request) -> Stream:
 def base_url(request: Request) -> str:
     """The registry's URL for this reader, without a slash at its end."""
     return settings.PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
+
+
+def private(data: Any, *, status: int = 200) -> Response:
+    """A response that is for nobody but who asked: no cache keeps it."""
+    return Response(data, status=status, headers={"Cache-Control": "private, no-store"})
 
 
 def json_text(text: str, *, content_type: str) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.http import HttpRequest, JsonResponse
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
+from registry.api import weblogin
 from registry.errors import (
     Blocked,
     Conflict,
@@ -26,6 +27,7 @@ from registry.errors import (
     TooManyAttempts,
     Unauthenticated,
     Unavailable,
+    WrongNetwork,
 )
 
 logger = logging.getLogger(__name__)
@@ -46,12 +48,17 @@ _STATUSES: dict[type[RegistryError], int] = {
     TooManyAttempts: 429,
     Unavailable: 503,
 }
+# The words that npm looks for: it asks for a one-time password then, or says EAUTHIP.
+_CHALLENGES: dict[type[RegistryError], str] = {OtpRequired: "OTP", WrongNetwork: "ipaddress"}
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """Django REST framework's exception handler."""
     if isinstance(error, RegistryError):
-        return _registry_error(error)
+        response = _registry_error(error)
+        if isinstance(error, OtpRequired):
+            response.data |= weblogin.offer(context["request"])
+        return response
     if isinstance(error, APIException):
         return _response(error.status_code, str(error.detail))
     if isinstance(error, SuspiciousOperation):
@@ -94,7 +101,8 @@ def _registry_error(error: RegistryError) -> Response:
     if isinstance(error, Unavailable | TooManyAttempts):
         response["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
-        response["WWW-Authenticate"] = "OTP" if isinstance(error, OtpRequired) else "Bearer"
+        challenges = (word for kind, word in _CHALLENGES.items() if isinstance(error, kind))
+        response["WWW-Authenticate"] = next(challenges, "Bearer")
     if isinstance(error, Blocked):
         response.reason_phrase = _phrase(error.sentence)
     return response

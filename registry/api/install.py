@@ -14,13 +14,11 @@ from django.http import (
     StreamingHttpResponse,
 )
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from registry import blobs, catalog, keys, negotiation
+from registry import blobs, catalog, downloads, keys, negotiation
 from registry.api.auth import viewer_of
 from registry.api.content import base_url, json_text
-from registry.api.publish import publish_document
 from registry.cache import Ready
 from registry.names import PackageName
 from registry.upstream import Delivery
@@ -37,7 +35,7 @@ class OpenView(APIView):
 
 
 class PackageView(OpenView):
-    """`/:pkg`: the packument, and what is done to it."""
+    """`/:pkg`: the packument."""
 
     def get(self, request: Request, name: str) -> HttpResponseBase:
         """GET and HEAD: the packument, full or abbreviated as `Accept` says."""
@@ -51,10 +49,6 @@ class PackageView(OpenView):
         if "write" in request.GET:  # what the client is about to change must not come out of a cache
             return _fresh(entry)
         return _unless_current(request, entry) or _with_headers(HttpResponse(entry.body), entry)
-
-    def put(self, request: Request, name: str) -> Response:
-        """`npm publish`."""
-        return publish_document(request, PackageName.parse(name))
 
 
 class ManifestView(OpenView):
@@ -73,25 +67,21 @@ class ManifestView(OpenView):
         return response
 
 
-class DistTagsView(OpenView):
-    """`/-/package/:pkg/dist-tags`."""
-
-    def get(self, request: Request, name: str) -> Response:
-        """GET: `npm dist-tag ls`."""
-        return Response(
-            catalog.tags(PackageName.parse(name), viewer=viewer_of(request)), headers={"Cache-Control": "no-store"}
-        )
-
-
 class TarballView(OpenView):
     """`/:pkg/-/:file.tgz`, and the shapes that lockfiles of other registries hold."""
 
     def get(self, request: Request, name: str, filename: str) -> HttpResponseBase:
         """GET and HEAD."""
-        found = catalog.tarball(PackageName.parse(name), filename, viewer=viewer_of(request))
+        package = PackageName.parse(name)
+        found = catalog.tarball(package, filename, viewer=viewer_of(request))
         if isinstance(found, Delivery):
-            return _pass_on(found)
-        return _unless_current(request, found) or _send(request, found)
+            response: HttpResponseBase = _pass_on(found)
+        else:
+            response = _unless_current(request, found) or _send(request, found)
+        # Whoever sends a range goes on with a download that was counted when it began.
+        if request.method == "GET" and response.status_code in (200, 302) and "HTTP_RANGE" not in request.META:
+            downloads.count(str(package), filename)
+        return response
 
 
 def _fresh(entry: Ready) -> HttpResponseBase:

@@ -5,12 +5,14 @@ from registry.models.download import Download
 from registry.models.login import Attempt, Invitation, RecoveryCode, SecondFactor, WebSession
 from registry.models.package import Package, SecondFactorRule, Stamp
 from registry.models.people import Grant, Maintainer, Member, Scope, Star, Team, User
+from registry.models.search import SearchEntry
 from registry.models.tag import DistTag
 from registry.models.token import Token
-from registry.models.version import Version
+from registry.models.version import Attestation, Version
 
 __all__ = [
     "Attempt",
+    "Attestation",
     "Blob",
     "DistTag",
     "Download",
@@ -21,6 +23,7 @@ __all__ = [
     "Package",
     "RecoveryCode",
     "Scope",
+    "SearchEntry",
     "SecondFactor",
     "SecondFactorRule",
     "Stamp",

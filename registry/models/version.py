@@ -23,6 +23,8 @@ class Version(models.Model):
     order_key = models.CharField(max_length=720)
     manifest = models.TextField()
     abbreviated = models.TextField()
+    # Kept for what is published here only. The packument shows that of the latest version.
+    readme = models.TextField(default="", db_default="", blank=True)
     # Where an upstream says its tarball is, and a digest of the manifest that it sent: what a sync compares.
     source_url = models.TextField(blank=True)
     source_digest = models.CharField(max_length=32, blank=True)
@@ -41,3 +43,17 @@ class Version(models.Model):
 
     def __str__(self) -> str:
         return f"{self.package.name}@{self.number}"
+
+
+class Attestation(models.Model):
+    """What a publisher's signer says of a version, such as where it was built: a Sigstore bundle, as it came."""
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE)
+    predicate_type = models.CharField(max_length=255)
+    bundle = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="attestation_once", fields=["version", "predicate_type"])]
+
+    def __str__(self) -> str:
+        return f"{self.predicate_type} of {self.version}"

@@ -2,6 +2,11 @@
 
 from django.urls import path
 
-from registry.web import views
+from registry.web import login, views
 
-urlpatterns = [path("", views.home, name="home")]
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("login/<str:secret>", login.LoginPage.as_view(), name="web-login"),
+    path("sign-up", login.SignUpPage.as_view(), name="sign-up"),
+    path("sign-up/<str:code>", login.SignUpPage.as_view(), name="sign-up"),
+]

@@ -20,6 +20,11 @@ MAY_KNOW_REQUESTS = (
 MAY_OPEN_TRANSACTIONS = {
     "audit.sequencer", "audit.drain", "audit.parking", "audit.leases",
     "registry.publishing", "registry.ingesting", "registry.people", "registry.tokens", "registry.janitor",
+    "registry.deprecating", "registry.unpublishing",
+    "registry.attempts", "registry.profile", "registry.second_factor",
+    "registry.owners", "registry.stars", "registry.tags", "registry.visibility", "registry.orgs", "registry.teams",
+    "registry.invitations", "registry.weblogin", "registry.identities",
+    "registry.downloads", "registry.searching.indexing",
     "sync.queue", "sync.tarballs",
 }  # fmt: skip
 

@@ -31,7 +31,10 @@ def in_node_modules(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]
 
 
 def in_pnp(app: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every package of a Plug'n'Play map with its place, which usually lies inside a zip."""
+    """Yield every package of a Plug'n'Play map with its place, which usually lies inside a zip.
+
+    The map also names packages of other platforms, which are not here.
+    """
     map_file = app / ".pnp.data.json"
     if not map_file.is_file():
         return
@@ -39,7 +42,9 @@ def in_pnp(app: Path) -> Iterator[tuple[str, Path]]:
         for reference, facts in references:
             if name and not reference.startswith("workspace:"):
                 number = reference.rpartition("npm:")[2]
-                yield f"{name}@{number}", app / _devirtualised(facts["packageLocation"])
+                place = app / _devirtualised(facts["packageLocation"])
+                if ".zip/" in str(place) or place.is_dir():
+                    yield f"{name}@{number}", place
 
 
 def _devirtualised(location: str) -> str:

@@ -19,7 +19,7 @@ def assert_consistent() -> None:
             content = file.read()
         assert (hashlib.sha512(content).hexdigest(), len(content)) == (blob.sha512, blob.size)
     assert not Blob.objects.orphans().exists()
-    for package in Package.objects.filter(origin=None):
+    for package in Package.objects.filter(origin=None, unpublished_at=None):
         _assert_readable(package)
 
 

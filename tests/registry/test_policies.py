@@ -1,48 +1,18 @@
 """Policies hide, rewrite and refuse, in documents and at tarballs alike, and say why."""
 
 import time
-from typing import ClassVar
 
 import pytest
-from django.db import transaction
 
-from registry import lifecycle, policies
+from registry import policies
 from registry.manifests import Fragments
-from registry.models import Package
 from registry.policies import Judgement
 from tests.actors import CORGI
+from tests.registry.scripted import Scripted, touch
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_either_way")]
 
 REASON = "it mines coins: wait for 1.1.1"
-
-
-class Scripted:
-    """Says what the test tells it to."""
-
-    judgement: ClassVar[Judgement] = Judgement()
-
-    def judge(self, name, stamp) -> Judgement:
-        return self.judgement
-
-
-@pytest.fixture
-def judge(settings, monkeypatch):
-    """Lets the policy say something else from now on, and readers know, as a change of its rows would."""
-    settings.REGISTRY = {**settings.REGISTRY, "POLICIES": ["registry.policies.Blocks", f"{__name__}.Scripted"]}
-    policies._policies.cache_clear()
-
-    def say(**judgement) -> None:
-        monkeypatch.setattr(Scripted, "judgement", Judgement(**judgement))
-        touch()
-
-    return say
-
-
-def touch(**fields) -> None:
-    with transaction.atomic():
-        Package.objects.update(**fields)
-        lifecycle.touch(Package.objects.get())
 
 
 def seen(person, name: str, accept: str = "*/*") -> dict:

@@ -120,9 +120,9 @@ def test_a_body_without_length_or_digests_will_do(alice, anyone):
     assert anyone.view("left-pad").json()["versions"]["1.0.0"]["dist"]["integrity"].startswith("sha512-")
 
 
-def test_provenance_beside_the_tarball_is_no_second_tarball(alice):
+def test_what_stands_beside_the_tarball_is_no_second_tarball(alice):
     body = publish_body("left-pad", "1.0.0")
-    body["_attachments"]["left-pad-1.0.0.sigstore"] = {"content_type": "application/x", "data": "{}", "length": 2}
+    body["_attachments"]["left-pad-1.0.0.asc"] = {"content_type": "application/x", "data": "{}", "length": 2}
     assert alice.send("PUT", "/left-pad", body=body).status == 201
 
 

@@ -1,0 +1,1 @@
+"""What search looks for, and what it looks into."""
