@@ -92,12 +92,25 @@ def hide(name: PackageName) -> NoReturn:
 
 
 def require_publish(actor: Actor, name: PackageName, package: Package | None) -> None:
-    """Raise unless `actor` may publish under `name`; `package` is its row, None for a new name."""
+    """Raise unless `actor` may publish under `name`; `package` is its row, None for a new name.
+
+    Who may not read the package and could not create it either is told what they would be told of a new name.
+    """
     if actor.user_id is None:
         raise Unauthenticated("you must be signed in to publish: run npm login")
     if package is None or may_take_over(actor, package):
         _require_new(actor, name)
         return
+    if not may_read(actor, name, package.stamp):
+        _require_new(actor, name)
+        hide(name)
+    require_write(actor, package)
+
+
+def require_write(actor: Actor, package: Package) -> None:
+    """Raise unless `actor` may tag and deprecate what is published of `package`, and publish more of it."""
+    if actor.user_id is None:
+        raise Unauthenticated("you must be signed in to publish: run npm login")
     _require_standing(actor, package, Standing.WRITE, "publish")
     require_second_factor(actor, package)
 
@@ -163,6 +176,12 @@ def is_private_scope(name: PackageName) -> bool:
     """Whether the name's scope is ours. Capitals make no other scope of it: npm has no scopes with capitals."""
     scope = name.scope.lower()
     return bool(scope) and (scope in settings.PRIVATE_SCOPES or scope in _known_scopes())
+
+
+def is_private_scope_now(name: PackageName) -> bool:
+    """The same, asked of the row, for an answer that is kept: on another host the scope may be known a second late."""
+    scope = name.scope.lower()
+    return bool(scope) and (scope in settings.PRIVATE_SCOPES or Scope.objects.filter(name=scope).exists())
 
 
 def may_administer(actor: Actor, scope: str | None = None) -> bool:

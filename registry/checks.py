@@ -66,6 +66,58 @@ def attempts(**_: Any) -> Iterable[CheckMessage]:
 
 
 @register()
+def directory(**_: Any) -> Iterable[CheckMessage]:
+    """A directory is asked in one way, and its people's names are not for the first comer."""
+    ldap = settings.LDAP
+    if ldap is None:
+        return
+    url = urlsplit(ldap.url)
+    if url.scheme not in ("ldap", "ldaps") or not url.hostname:
+        yield Error(f"LARDER_LDAP_URL is {ldap.url!r}; it is ldap://host or ldaps://host.", id="registry.E020")
+    if url.scheme == "ldaps" and ldap.start_tls:
+        yield Error("LARDER_LDAP_START_TLS is for ldap://, and LARDER_LDAP_URL is ldaps://.", id="registry.E021")
+    if not ldap.user_base or "{name}" not in ldap.user_filter:
+        yield Error(
+            "The directory's people cannot be looked up.",
+            hint="Set LARDER_LDAP_USER_BASE, and put {name} into LARDER_LDAP_USER_FILTER.",
+            id="registry.E022",
+        )
+    if bool(ldap.bind_dn) != bool(ldap.bind_password):
+        yield Error("LARDER_LDAP_BIND_DN and LARDER_LDAP_BIND_PASSWORD need each other.", id="registry.E023")
+    if settings.SIGNUP == "open":
+        yield Error(
+            "With LARDER_SIGNUP=open strangers take the names that people have in the directory.",
+            hint="Set LARDER_SIGNUP to invite or closed: people of the directory come in all the same.",
+            id="registry.E024",
+        )
+    if url.scheme == "ldap" and not ldap.start_tls and not _is_loopback(url.hostname):
+        yield Warning(
+            "Passwords go to the directory in the clear.",
+            hint="Use ldaps://, or set LARDER_LDAP_START_TLS.",
+            id="registry.W020",
+        )
+
+
+@register()
+def openid(**_: Any) -> Iterable[CheckMessage]:
+    """A provider is trusted with everybody's account, so it must be known to be the one."""
+    provider = settings.OPENID
+    if provider is None:
+        return
+    issuer = urlsplit(provider.issuer)
+    if not issuer.hostname or (issuer.scheme != "https" and not _is_loopback(issuer.hostname)):
+        yield Error(f"LARDER_OIDC_ISSUER is {provider.issuer!r}; it is an https:// URL.", id="registry.E025")
+    if not (provider.client_id and provider.client_secret):
+        yield Error("LARDER_OIDC_ISSUER needs LARDER_OIDC_CLIENT_ID and _CLIENT_SECRET.", id="registry.E026")
+    if "openid" not in provider.scopes.split():
+        yield Error("LARDER_OIDC_SCOPES lacks openid: no identity comes back without it.", id="registry.E027")
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
+@register()
 def hosts(**_: Any) -> Iterable[CheckMessage]:
     """Without a public URL nobody knows which hosts are ours."""
     if "*" in settings.ALLOWED_HOSTS:

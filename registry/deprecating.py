@@ -30,7 +30,7 @@ def deprecate(name: PackageName, messages: Mapping[str, Any], *, rev: str | None
     """
     with transaction.atomic():
         package = lifecycle.lock(name)
-        access.require_publish(actor, name, package)
+        access.require_write(actor, package)
         shown = _shown(package, revisions.require_current(package, rev))
         unknown = messages.keys() - shown.keys()
         if unknown:

@@ -47,7 +47,7 @@ class DirectoryBackend(ModelBackend):
         """The person; None when the directory does not know them so. Raises `Unavailable` when it does not answer."""
         # A bind without a password succeeds as nobody. A name that is not ASCII may be another spelling of one that is,
         # to a directory, and limits on guessing count by name.
-        if not username or not password or not username.isascii():
+        if settings.LDAP is None or not username or not password or not username.isascii():
             return None
         local = User.objects.filter(username=username.strip().lower()).first()
         if local is not None and local.has_usable_password():

@@ -1,9 +1,8 @@
 """People who prove elsewhere who they are: to a directory, or to an OpenID provider.
 
 The key of an identity is who vouches for it and what they call it, never a name or an e-mail address alone: those
-change hands, and many providers let people choose them. It stands where a password would. Django takes what begins
-with `!` for no password, so a person proves who they are here in one way only, and an operator who gives them a password
-ends the other.
+change hands, and many providers let people choose them. It stands where a password would, as something that Django
+takes for none. So a person proves who they are in one way only; an operator who gives them a password ends the other.
 """
 
 import hashlib

@@ -54,7 +54,7 @@ class PrivateScopes:
 
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """Refuse a foreign package under a name of ours."""
-        if stamp.origin is None or not access.is_private_scope(PackageName.parse(name)):
+        if stamp.origin is None or not access.is_private_scope_now(PackageName.parse(name)):
             return Judgement()
         return Judgement(
             refused_whole=f"{name} came from the upstream {stamp.origin} before its scope was made private: "

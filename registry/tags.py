@@ -55,7 +55,7 @@ def _change(name: PackageName, tags: Mapping[str, str], actor: Actor, *, keeps_o
 
 def _lock(name: PackageName, actor: Actor) -> Package:
     package = lifecycle.lock(name)
-    access.require_publish(actor, name, package)
+    access.require_write(actor, package)
     return package
 
 

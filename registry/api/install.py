@@ -86,7 +86,7 @@ class TarballView(OpenView):
 
 def _fresh(entry: Ready) -> HttpResponseBase:
     response = _with_headers(HttpResponse(entry.body), entry)
-    response["Cache-Control"] = "no-store"
+    response["Cache-Control"] = "private, no-store"
     return response
 
 

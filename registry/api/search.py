@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import jsontext, search
+from registry import access, jsontext, search
 from registry.api.auth import viewer_of
 from registry.api.content import base_url, json_text
 from registry.api.install import OpenView
@@ -36,6 +36,7 @@ class AllView(OpenView):
 
     def get(self, request: Request) -> Response:
         """GET: that this is gone, and what there is instead."""
+        access.require_reader(viewer_of(request))
         sentence = "a list of all packages is no longer given: search with npm 6 or later, or with GET /-/v1/search"
         return Response({"error": sentence}, status=410)
 

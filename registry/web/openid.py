@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import socket
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -16,7 +16,6 @@ from django.contrib.auth import authenticate, login
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from joserfc.errors import JoseError
@@ -25,7 +24,7 @@ from registry import identities, second_factor
 from registry.errors import Forbidden, RegistryError, Unavailable
 from registry.identities import Claims
 from registry.models import User
-from registry.web import login as pages
+from registry.web.login import _message
 
 if TYPE_CHECKING:
     from config.signin import Provider
@@ -64,14 +63,15 @@ def other_ways(request: HttpRequest) -> dict[str, Any]:
 @never_cache
 def begin(request: HttpRequest) -> HttpResponse:
     """`/-/web/openid`: sends the browser to the provider, and remembers where it wants to be after that."""
-    if settings.OPENID is None:
-        return _refuse(request, Forbidden("this registry has no OpenID provider: sign in with a password"))
-    client, back = _client(settings.OPENID), _address_of(request, "openid-callback")
+    back = _address_of(request, "openid-callback")
     try:
+        client = _client(_provider())
         made = client.create_authorization_url(back)
+    except RegistryError as refusal:
+        return _refuse(request, refusal)
     except _ILL as error:
         return _refuse(request, _ill(error))
-    client.save_authorize_data(request, redirect_uri=back, next=_own(request, request.GET.get("next", "")), **made)
+    client.save_authorize_data(request, redirect_uri=back, next=_own(request.GET.get("next", "")), **made)
     return HttpResponseRedirect(made["url"])
 
 
@@ -79,19 +79,15 @@ def begin(request: HttpRequest) -> HttpResponse:
 @never_cache
 def callback(request: HttpRequest) -> HttpResponse:
     """`/-/web/openid/callback`: the provider sent the browser back; signs its person in."""
-    if settings.OPENID is None:
-        return _refuse(request, Forbidden("this registry has no OpenID provider: sign in with a password"))
-    client = _client(settings.OPENID)
-    begun = client.framework.get_state_data(request.session, request.GET.get("state", "")) or {}
     try:
-        user = authenticate(request, claims=_claims(settings.OPENID, client, request))
-        if not isinstance(user, User):
-            raise Forbidden(_AGAIN)
+        client = _client(_provider())
+        begun = client.framework.get_state_data(request.session, request.GET.get("state", "")) or {}
+        user = cast(User, authenticate(request, claims=_claims(client, request)))
         _require_one_factor(user)
     except RegistryError as refusal:
         return _refuse(request, refusal)
     login(request, user)
-    return HttpResponseRedirect(_own(request, begun.get("next", "")))
+    return HttpResponseRedirect(_own(begun.get("next", "")))
 
 
 # --- The provider ---------------------------------------------------------------------------------------------------
@@ -129,18 +125,25 @@ def _client(provider: "Provider") -> DjangoOAuth2App:
     )
 
 
+def _provider() -> "Provider":
+    if settings.OPENID is None:
+        raise Forbidden("this registry has no OpenID provider: sign in with a password")
+    return settings.OPENID
+
+
 def _require_reachable(url: str) -> None:
     """Private addresses are for the host that the operator named; others must be public."""
-    host, issuer = urlsplit(url).hostname or "", urlsplit(settings.OPENID.issuer)
-    if host == issuer.hostname:
+    host = urlsplit(url).hostname or ""
+    if host == urlsplit(_provider().issuer).hostname:
         return
     found = {ipaddress.ip_address(address[4][0]) for address in socket.getaddrinfo(host, None)}
     if urlsplit(url).scheme != "https" or not all(address.is_global for address in found):
         raise requests.ConnectionError(f"{url} is neither at the issuer's host nor public")
 
 
-def _claims(provider: "Provider", client: DjangoOAuth2App, request: HttpRequest) -> Claims:
+def _claims(client: DjangoOAuth2App, request: HttpRequest) -> Claims:
     """Trade the code for what the provider says. Who it is is in the signed token only; the rest may be beside it."""
+    provider = _provider()
     options = {"iss": {"essential": True, "value": provider.issuer}}
     try:
         token = client.authorize_access_token(request, claims_options=options)
@@ -192,12 +195,11 @@ def _address_of(request: HttpRequest, view: str) -> str:
     return base + reverse(view)
 
 
-def _own(request: HttpRequest, url: str) -> str:
+def _own(url: str) -> str:
     """The URL if it is one of our pages, else the first of them: nobody is sent elsewhere from here."""
-    is_ours = url.startswith("/-/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
-    return url if is_ours else reverse("home")
+    return url if url.startswith(("/-/web/", "/-/admin/")) else reverse("home")
 
 
 def _refuse(request: HttpRequest, refusal: RegistryError) -> HttpResponse:
     status = 503 if isinstance(refusal, Unavailable) else 403
-    return pages.message(request, "Not signed in", refusal.sentence, status=status)
+    return _message(request, "Not signed in", refusal.sentence, status=status)

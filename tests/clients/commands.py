@@ -1,17 +1,20 @@
 """Running one command of a client to its end, silently or in conversation, within PATIENCE."""
 
 import os
+import pty
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 PATIENCE = 300  # seconds, so that a client that hangs fails its test and not the whole run
+
+Reply = str | Callable[[str], str]  # what is typed at a prompt, or a function of all that was said so far
 
 
 @dataclass(frozen=True)
@@ -33,27 +36,62 @@ def run(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) ->
 
 
 def converse(
-    command: Sequence[str], answers: Mapping[str, str], *, cwd: Path, environment: Mapping[str, str]
+    command: Sequence[str], answers: Mapping[str, Reply], *, cwd: Path, environment: Mapping[str, str]
 ) -> Completed:
     """Run a command and answer each prompt when it appears; all that it says is in `stdout`.
 
     Prompts that read lines one at a time throw away what was piped to them all at once.
     """
     began = time.monotonic()
-    waiting, said = dict(answers), ""
     with _process(command, cwd, environment, stdin=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        while words := os.read(_open(process.stdout).fileno(), 65536):
-            said += words.decode(errors="replace")
-            for prompt in [prompt for prompt in waiting if prompt in said]:
-                _open(process.stdin).write(f"{waiting.pop(prompt)}\n".encode())
-                _open(process.stdin).flush()
+        reading, writing = _open(process.stdout).fileno(), _open(process.stdin).fileno()
+        said = _talk(reading, writing, answers, enter="\n")
         process.wait()
     return Completed(process.returncode, said, "", time.monotonic() - began)
 
 
+def at_terminal(
+    command: Sequence[str], answers: Mapping[str, Reply], *, cwd: Path, environment: Mapping[str, str]
+) -> Completed:
+    """Converse at a terminal, for commands that ask nobody else; all that it shows is in `stdout`."""
+    began = time.monotonic()
+    screen, keyboard = pty.openpty()
+    with (
+        os.fdopen(screen, "rb", buffering=0),
+        _process(command, cwd, environment, stdin=keyboard, stdout=keyboard, stderr=keyboard) as process,
+    ):
+        os.close(keyboard)
+        said = _talk(screen, screen, answers, enter="\r")
+        process.wait()
+    return Completed(process.returncode, said, "", time.monotonic() - began)
+
+
+def _talk(reading: int, writing: int, answers: Mapping[str, Reply], *, enter: str) -> str:
+    """Answer prompts until the other side has no more to say; return all that it said."""
+    waiting, said = dict(answers), ""
+    while words := _read(reading):
+        said += words.decode(errors="replace")
+        for prompt in [prompt for prompt in waiting if prompt in said]:
+            reply = waiting.pop(prompt)
+            os.write(writing, f"{reply if isinstance(reply, str) else reply(said)}{enter}".encode())
+    return said
+
+
+def _read(file: int) -> bytes:
+    with suppress(OSError):  # a terminal that nobody holds any more
+        return os.read(file, 65536)
+    return b""
+
+
 @contextmanager
 def _process(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str], *, stdin: int, stderr: int
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    *,
+    stdin: int,
+    stdout: int = subprocess.PIPE,
+    stderr: int,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command in a session of its own, which ends as a whole when time is up or the block fails."""
     process = subprocess.Popen(
@@ -61,7 +99,7 @@ def _process(
         cwd=cwd,
         env=environment,
         stdin=stdin,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=stderr,
         start_new_session=True,
     )

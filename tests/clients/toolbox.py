@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.clients import commands, trees
-from tests.clients.commands import Completed
+from tests.clients.commands import Completed, Reply
 from tests.clients.dialects import YARN_BERRY, Dialect, Setup
 from tests.clients.releases import CLIENTS, NODE, NPM_ON_PATH, Release
 
@@ -103,11 +103,12 @@ class Project:
         words = self.dialect.frozen if frozen else self.dialect.install
         return self.run(*words, *(() if self.setup.scripts else self.dialect.no_scripts))
 
-    def publish(self, folder: Path, tag: str | None = None) -> Completed:
+    def publish(self, folder: Path, tag: str | None = None, access: str | None = None) -> Completed:
         """Publish the package in a folder, which is left as it was."""
         with tempfile.TemporaryDirectory(dir=self.home) as outbox:
             copy = Path(shutil.copytree(folder, Path(outbox) / "package"))
-            words = (*self.dialect.publish(copy), *(("--tag", tag) if tag else ()))
+            options = (*(("--tag", tag) if tag else ()), *(("--access", access) if access else ()))
+            words = (*self.dialect.publish(copy), *options)
             if not self.dialect.publishes_from_inside:
                 return self.run(*words)
             if self.dialect is YARN_BERRY:
@@ -168,13 +169,23 @@ class Project:
         shutil.rmtree(self.home)
         self.configure()
 
-    def run(self, *words: str, cwd: Path | None = None, answers: Mapping[str, str] | None = None) -> Completed:
-        """Run any command of the client in the app's folder; `answers` maps its prompts to replies."""
+    def run(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        answers: Mapping[str, Reply] | None = None,
+        terminal: bool = False,
+    ) -> Completed:
+        """Run any command of the client in the app's folder; `answers` maps its prompts to replies.
+
+        `terminal` is for prompts that ask nobody but a person who sits at one.
+        """
         command = [*self.client.command, *words]
         place, environment = cwd or self.app, self.environment()
         if answers is None:
             return commands.run(command, cwd=place, environment=environment)
-        return commands.converse(command, answers, cwd=place, environment=environment)
+        converse = commands.at_terminal if terminal else commands.converse
+        return converse(command, answers, cwd=place, environment=environment)
 
     def environment(self) -> dict[str, str]:
         """Return all the variables that the client gets to see."""
