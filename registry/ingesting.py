@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from audit import journal
@@ -23,6 +23,10 @@ from registry.models import DistTag, Package, Version
 from registry.names import PackageName
 
 _BATCH = 200
+_COLUMNS = (
+    "package_id", "number", "order_key", "manifest", "abbreviated",
+    "source_url", "source_digest", "published_at", "first_seen_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +87,21 @@ def _lock_or_create(name: PackageName, changes: Changes, origin: str) -> tuple[P
 
 
 def _add(package: Package, incoming: Sequence[Incoming]) -> None:
-    rows = [
-        Version(
-            package=package,
-            number=one.number,
-            order_key=one.order_key,
-            manifest=one.texts.full,
-            abbreviated=one.texts.abbreviated,
-            source_url=one.source_url,
-            source_digest=one.source_digest,
-            published_at=one.published_at,
-        )
-        for one in incoming
-    ]
-    Version.objects.bulk_create(rows, batch_size=_BATCH, ignore_conflicts=True)
+    """Insert the versions in plain SQL: `bulk_create` takes longer over a packument than all else of a sync together.
+
+    One that another process was faster with stays as it is.
+    """
+    now, adapt = timezone.now(), connection.ops.adapt_datetimefield_value
+    insert = f"INSERT INTO {Version._meta.db_table} ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608, SLF001 (constants)
+    marks = f"({', '.join(['%s'] * len(_COLUMNS))})"
+    with connection.cursor() as cursor:
+        for start in range(0, len(incoming), _BATCH):
+            values: list[Any] = []
+            for one in incoming[start : start + _BATCH]:
+                values += package.pk, one.number, one.order_key, one.texts.full, one.texts.abbreviated
+                values += one.source_url, one.source_digest, adapt(one.published_at), adapt(now)
+            count = len(values) // len(_COLUMNS)
+            cursor.execute(f"{insert}{', '.join([marks] * count)} ON CONFLICT DO NOTHING", values)
 
 
 def _edit(package: Package, incoming: Sequence[Incoming]) -> None:
