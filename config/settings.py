@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import signin
+from registry import signin
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -127,11 +127,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "registry.hashing.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
-# LARDER_LDAP_*, LARDER_OIDC_*: other places that know people; config/signin.py has them all.
+# LARDER_LDAP_*, LARDER_OIDC_*: other places that know people; registry/signin.py has them all.
 LDAP = signin.directory(env)
 OPENID = signin.provider(env)
 AUTHENTICATION_BACKENDS = [

@@ -6,7 +6,7 @@ never looked up: theirs is not sent anywhere, and whoever gets their name in the
 
 import logging
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ldap3
 from django.conf import settings
@@ -18,9 +18,7 @@ from registry import identities
 from registry.errors import Unavailable
 from registry.identities import Claims
 from registry.models import User
-
-if TYPE_CHECKING:
-    from config.signin import Directory
+from registry.signin import Directory
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class DirectoryBackend(ModelBackend):
         return claims and identities.person_of(claims)
 
 
-def _claims(directory: "Directory", name: str, password: str) -> Claims | None:
+def _claims(directory: Directory, name: str, password: str) -> Claims | None:
     """What the directory says of the person whose password this is."""
     with _connection(directory, directory.bind_dn, directory.bind_password) as lookup:
         entry = _entry(directory, lookup, name)
@@ -71,7 +69,7 @@ def _claims(directory: "Directory", name: str, password: str) -> Claims | None:
     return Claims(SOURCE, called.lower(), called, _first(entry, "mail"), is_admin)
 
 
-def _connection(directory: "Directory", dn: str, password: str) -> ldap3.Connection:
+def _connection(directory: Directory, dn: str, password: str) -> ldap3.Connection:
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=directory.ca or None)
     server = ldap3.Server(directory.url, tls=tls, connect_timeout=_SECONDS, get_info=ldap3.NONE)
     return ldap3.Connection(
@@ -86,7 +84,7 @@ def _connection(directory: "Directory", dn: str, password: str) -> ldap3.Connect
     )
 
 
-def _entry(directory: "Directory", lookup: ldap3.Connection, name: str) -> dict[str, Any] | None:
+def _entry(directory: Directory, lookup: ldap3.Connection, name: str) -> dict[str, Any] | None:
     """The one entry that the filter finds, if it has a name."""
     wanted = directory.user_filter.replace("{name}", escape_filter_chars(name))
     attributes = [directory.name_attribute, "mail"]
@@ -100,7 +98,7 @@ def _entry(directory: "Directory", lookup: ldap3.Connection, name: str) -> dict[
     return found[0] if _first(found[0], directory.name_attribute) else None
 
 
-def _is_password(directory: "Directory", dn: str, password: str) -> bool:
+def _is_password(directory: Directory, dn: str, password: str) -> bool:
     try:
         with _connection(directory, dn, password):
             return True

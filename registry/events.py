@@ -17,6 +17,7 @@ PACKAGE_MIRRORED = define(
 USER_CREATED = define("user.created", "{subject} was created", ["is_admin"])
 PASSWORD_CHANGED = define("user.password.changed", "{subject} has a new password", ["revoked"])
 PROFILE_CHANGED = define("user.profile.changed", "{subject} changed {fields} of their profile")
+IDENTITY_LINKED = define("user.identity.linked", "{subject} signs in by {source} from now on")
 OPERATOR_CHANGED = define("user.operator.changed", "whether {subject} runs this registry: {is_admin}")
 SECOND_FACTOR_CHANGED = define("user.second-factor.changed", "the second factor of {subject} is {mode} now")
 RECOVERY_CODE_USED = define("user.recovery-code.used", "{subject} used a recovery code; {left} are left")

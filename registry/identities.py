@@ -6,6 +6,7 @@ takes for none. So a person proves who they are in one way only; an operator who
 """
 
 import hashlib
+import logging
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -16,8 +17,10 @@ from audit import context, journal
 from audit.actors import Actor
 from registry import people
 from registry.errors import Conflict, Forbidden
-from registry.events import OPERATOR_CHANGED, PROFILE_CHANGED
+from registry.events import IDENTITY_LINKED, OPERATOR_CHANGED, PROFILE_CHANGED
 from registry.models import User
+
+logger = logging.getLogger(__name__)
 
 _CLOSED = "your account here is switched off: ask an operator"
 
@@ -27,7 +30,7 @@ class Claims(NamedTuple):
 
     source: str
     subject: str
-    name: str
+    name: str = ""
     email: str = ""
     is_admin: bool | None = None
 
@@ -44,6 +47,18 @@ def person_of(claims: Claims) -> User:
     if not known.is_active:
         raise Forbidden(_CLOSED)
     return _update(known, claims, actor)
+
+
+def link(user: User, claims: Claims, *, actor: Actor) -> None:
+    """Let a person who is here already prove who they are in this way, and in no other, from now on."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        known = _known(claims)
+        if known is not None and known != user:
+            raise Conflict(f"{claims.subject} of {claims.source} is {known.username} here already")
+        user.password = _key(claims)
+        user.save(update_fields=["password"])
+        journal.record(IDENTITY_LINKED, f"user:{user.username}", actor=actor, source=claims.source)
 
 
 def _known(claims: Claims) -> User | None:
@@ -73,6 +88,9 @@ def _welcome(claims: Claims, actor: Actor) -> User:
     except Conflict as error:
         known = _known(claims)  # the same person perhaps, in another terminal, who was faster
         if known is None:
+            logger.warning(
+                "%s of %s cannot be %s here, who is somebody else", claims.subject, claims.source, user.username
+            )
             taken = f"{user.username} is somebody here already who signs in another way: ask an operator"
             raise Forbidden(taken) from error
         return known

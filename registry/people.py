@@ -2,7 +2,6 @@
 
 import hmac
 import secrets
-import threading
 import time
 
 from django.conf import settings
@@ -20,9 +19,6 @@ from registry.events import USER_CREATED
 from registry.models import User
 
 _NOT_RIGHT = "the user name or the password is not right; if you have none, ask an operator for an account"
-
-# Argon2 takes 100 MB for each password that it tries; many at once would take gigabytes.
-_hashing = threading.BoundedSemaphore(2)
 
 # Passwords that were right of late, as HMACs under a key of this process, and until when they are taken for right.
 _recognised: dict[bytes, float] = {}
@@ -56,8 +52,7 @@ def hashed(password: str, user: User) -> str:
         validate_password(password, user)
     except ValidationError as error:
         raise Invalid("; ".join(error.messages)) from error
-    with _hashing:
-        return make_password(password)
+    return make_password(password)
 
 
 def admit(user: User, *, actor: Actor) -> None:
@@ -131,7 +126,7 @@ def confirm_password(password: str, *, actor: Actor) -> None:
 
 
 def _proven(name: str, password: str, *, actor: Actor) -> User:
-    with _hashing, attempts.counted("password", name, origin=actor.origin):
+    with attempts.counted("password", name, origin=actor.origin):
         user = authenticate(username=name, password=password) if _is_plain(name + password) else None
         if not isinstance(user, User):
             raise Unauthenticated(_NOT_RIGHT)

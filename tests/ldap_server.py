@@ -6,8 +6,7 @@
 Nobody but its reader may look people up, and passwords are not shown to anybody.
 """
 
-import datetime
-import ipaddress
+import datetime as dt
 import os
 import shutil
 import signal
@@ -77,7 +76,7 @@ class LdapServer:
         self._write("add", BASE, ["organization", "dcObject"], {"o": "example", "dc": "example"})
         for unit in (PEOPLE, GROUPS):
             self._write("add", unit, "organizationalUnit")
-        self._write("add", READER, "applicationProcess simpleSecurityObject".split(), {"userPassword": READERS_PASSWORD})
+        self._write("add", READER, ["applicationProcess", "simpleSecurityObject"], {"userPassword": READERS_PASSWORD})
         self._write("add", ADMINS, "groupOfNames", {"member": READER})
         return self
 
@@ -120,16 +119,16 @@ class LdapServer:
 
 
 def _make_certificate(certificate: Path, key: Path) -> None:
-    """One for loopback that nobody else vouches for."""
+    """One for localhost that nobody else vouches for."""
     secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    host = x509.SubjectAlternativeName([x509.DNSName("localhost")])
     made = (
         x509.CertificateBuilder()
         .subject_name(name).issuer_name(name).public_key(secret.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
         .add_extension(host, critical=False)
         .sign(secret, hashes.SHA256())
     )  # fmt: skip

@@ -48,6 +48,8 @@ class Server:
             "LARDER_UPSTREAM_URL": upstream,
             "LARDER_UPSTREAM_CA": "",
             "LARDER_PUBLIC_URL": "",
+            "LARDER_LDAP_URL": "",
+            "LARDER_OIDC_ISSUER": "",
             "LARDER_PRIVATE_SCOPES": "@acme",
             "LARDER_SIGNUP": "open",
             "LARDER_LOG_LEVEL": "WARNING",

@@ -37,6 +37,8 @@ _NOT_OUR_HOST = (
     "its operator sets LARDER_PUBLIC_URL or LARDER_ALLOWED_HOSTS"
 )
 
+_LONGEST_SENTENCE = 1000
+
 _STATUSES: dict[type[RegistryError], int] = {
     NotFound: 404,
     Unauthenticated: 401,
@@ -109,7 +111,8 @@ def _registry_error(error: RegistryError) -> Response:
 
 
 def _response(status: int, sentence: str) -> Response:
-    text = sentence.encode(errors="replace").decode()  # it may quote half a character, which UTF-8 cannot hold
+    # It may quote what was sent: megabytes, or half a character, which UTF-8 cannot hold.
+    text = sentence[:_LONGEST_SENTENCE].encode(errors="replace").decode()
     return Response({"error": text}, status=status, headers={"Cache-Control": "no-store"})
 
 

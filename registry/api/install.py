@@ -86,7 +86,8 @@ class TarballView(OpenView):
 
 def _fresh(entry: Ready) -> HttpResponseBase:
     response = _with_headers(HttpResponse(entry.body), entry)
-    response["Cache-Control"] = "private, no-store"
+    if not entry.is_private:
+        response["Cache-Control"] = "no-store"
     return response
 
 
@@ -150,7 +151,8 @@ def _part(entry: Ready, first: int, last: int) -> HttpResponseBase:
     size = dict(entry.headers)["Content-Length"]
     if first > last:
         sentence = f"the tarball has {size} bytes; the range is outside of them"
-        return JsonResponse({"error": sentence}, status=416, headers={"Content-Range": f"bytes */{size}"})
+        headers = {"Content-Range": f"bytes */{size}", "Cache-Control": "private, no-store"}
+        return JsonResponse({"error": sentence}, status=416, headers=headers)
     file = blobs.read(entry.sha512)
     file.seek(first)
     response = _with_headers(StreamingHttpResponse(_read(file, last - first + 1), status=206), entry)

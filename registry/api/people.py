@@ -44,7 +44,7 @@ class UserView(APIView):
     def perform_authentication(self, request: Request) -> None:
         """Not before somebody asks who it is."""
 
-    def get(self, request: Request, username: str) -> Response:
+    def get(self, request: Request, username: str, rev: str | None = None) -> Response:
         """GET: that there is such a person; to other people, how to write to them."""
         viewer = viewer_of(request)
         access.require_reader(viewer)

@@ -127,7 +127,7 @@ class LoginPage(View):
         try:
             return super().dispatch(request, *args, **options)
         except NotFound as error:
-            return _message(request, "Too late", error.sentence, status=404)
+            return message(request, "Too late", error.sentence, status=404)
 
     def get(self, request: HttpRequest, secret: str) -> HttpResponse:
         """GET: what there is to fill in."""
@@ -142,7 +142,7 @@ class LoginPage(View):
         if user is None:
             return _ask(request, form, session, terminal)
         weblogin.allow(session, user, terminal, actor=_actor(user))
-        return _message(request, "Done", f"You are {user.username}. Go back to the terminal; you can close this page.")
+        return message(request, "Done", f"You are {user.username}. Go back to the terminal; you can close this page.")
 
 
 @method_decorator(csrf_protect, name="dispatch")
@@ -152,7 +152,7 @@ class SignUpPage(View):
     def get(self, request: HttpRequest, code: str = "") -> HttpResponse:
         """GET: what there is to fill in."""
         if not invitations.is_open():
-            return _message(request, "Closed", invitations.CLOSED, status=403)
+            return message(request, "Closed", invitations.CLOSED, status=403)
         return _ask(request, SignUp(initial={"code": code}))
 
     def post(self, request: HttpRequest, code: str = "") -> HttpResponse:
@@ -161,7 +161,7 @@ class SignUpPage(View):
         user = form.proven(actor=_actor())
         if user is None:
             return _ask(request, form)
-        return _message(request, "Welcome", f"You are {user.username}. Go to a terminal and run: npm login")
+        return message(request, "Welcome", f"You are {user.username}. Go to a terminal and run: npm login")
 
 
 def _proof(request: HttpRequest, session: WebSession, data: Any = None) -> Proof:
@@ -201,7 +201,7 @@ def _ask(
     return response
 
 
-def _message(request: HttpRequest, title: str, sentence: str, *, status: int = 200) -> HttpResponse:
+def message(request: HttpRequest, title: str, sentence: str, *, status: int = 200) -> HttpResponse:
     response = _page(request, "registry/login_message.html", {"title": title, "sentence": sentence})
     response.status_code = status
     return response

@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import socket
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -24,10 +24,8 @@ from registry import identities, second_factor
 from registry.errors import Forbidden, RegistryError, Unavailable
 from registry.identities import Claims
 from registry.models import User
-from registry.web.login import _message
-
-if TYPE_CHECKING:
-    from config.signin import Provider
+from registry.signin import Provider
+from registry.web.login import message
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +95,14 @@ class _Session(OAuth2Session):  # type: ignore[misc]
     """Asks the provider, and nobody else: its documents cannot send us into our own network."""
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        """The answer, which is never a redirect."""
+        """The answer, which is a JSON object and never a redirect."""
         _require_reachable(url)
         options.update(timeout=_SECONDS, allow_redirects=False)
         answer: requests.Response = super().request(method, url, **options)
         if answer.is_redirect:
             raise requests.TooManyRedirects(f"{url} redirects, which it must not")
+        if not isinstance(answer.json(), dict):
+            raise requests.exceptions.InvalidJSONError(f"{url} does not answer with an object")
         return answer
 
 
@@ -113,7 +113,7 @@ class _Client(DjangoOAuth2App):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=1)
-def _client(provider: "Provider") -> DjangoOAuth2App:
+def _client(provider: Provider) -> DjangoOAuth2App:
     """Remembers the provider's endpoints and keys."""
     return _Client(
         DjangoIntegration("openid"),
@@ -125,7 +125,7 @@ def _client(provider: "Provider") -> DjangoOAuth2App:
     )
 
 
-def _provider() -> "Provider":
+def _provider() -> Provider:
     if settings.OPENID is None:
         raise Forbidden("this registry has no OpenID provider: sign in with a password")
     return settings.OPENID
@@ -161,7 +161,7 @@ def _claims(client: DjangoOAuth2App, request: HttpRequest) -> Claims:
     return _read(provider, said)
 
 
-def _read(provider: "Provider", said: dict[str, Any]) -> Claims:
+def _read(provider: Provider, said: dict[str, Any]) -> Claims:
     groups = said.get(provider.groups_claim) or []
     groups = groups if isinstance(groups, list) else [groups]
     if provider.group and provider.group not in groups:
@@ -202,4 +202,4 @@ def _own(url: str) -> str:
 
 def _refuse(request: HttpRequest, refusal: RegistryError) -> HttpResponse:
     status = 503 if isinstance(refusal, Unavailable) else 403
-    return _message(request, "Not signed in", refusal.sentence, status=status)
+    return message(request, "Not signed in", refusal.sentence, status=status)
