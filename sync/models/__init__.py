@@ -3,6 +3,6 @@
 from sync.models.feed import FeedCursor
 from sync.models.freshness import Freshness
 from sync.models.task import SyncTask
-from sync.models.upstream import ScopeRule, Upstream
+from sync.models.upstream import Fallback, ScopeRule, Upstream
 
-__all__ = ["FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]
+__all__ = ["Fallback", "FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]

@@ -6,6 +6,9 @@ class FeedCursor(models.Model):
 
     upstream = models.OneToOneField("sync.Upstream", on_delete=models.CASCADE)
     since = models.CharField(max_length=100, blank=True)
+    # The newest change that the upstream had when it was last asked, and why asking failed.
+    newest = models.CharField(max_length=100, blank=True, default="", db_default="")
+    error = models.TextField(blank=True, default="", db_default="")
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

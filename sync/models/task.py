@@ -26,6 +26,7 @@ class SyncTask(models.Model):
         RUNNING = "running"
         DONE = "done"
         REFUSED = "refused"
+        CANCELLED = "cancelled"
 
     class Priority(models.IntegerChoices):
         PERSON = 0
@@ -37,11 +38,21 @@ class SyncTask(models.Model):
     LIVE = (State.WAITING, State.RUNNING)
 
     name = models.CharField(max_length=255)
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    state = models.CharField(max_length=16, choices=State, default=State.WAITING)
     priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.PERSON)
     why = models.CharField(max_length=200, blank=True)
     with_tarballs = models.BooleanField(default=False)
     with_dependencies = models.BooleanField(default=False)
+    # Only these versions; null: all.
+    versions = models.JSONField(null=True, blank=True)
+    # Where from, when somebody said so (`--from`); else the rules decide.
+    upstream = models.ForeignKey("sync.Upstream", null=True, blank=True, on_delete=models.CASCADE)
+    # Versions that were left out, such as ones above a limit: the task is done, and says so.
+    skipped = models.PositiveIntegerField(default=0, db_default=0)
+    # Set when it has failed so often that a human should look; it goes on being tried.
+    needs_human = models.BooleanField(default=False, db_default=False)
+    # Why an operator cancelled it, or tried it again.
+    reason = models.TextField(blank=True, default="", db_default="")
     # Asked for again while it ran: one more round after this one.
     again = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0)
