@@ -46,8 +46,8 @@ def gather(name: str = "@acme/pad", *, is_restricted: bool = False) -> dict[str,
     return {
         **cast,
         "anonymous": Person(),
-        "read-only token": _with_token(kind=Token.Kind.READ_ONLY),
-        "token for another package": _with_token(kind=Token.Kind.GRANULAR, packages=["@acme/other"]),
+        "read-only token": with_token("maintainer", kind=Token.Kind.READ_ONLY),
+        "token for another package": with_token("maintainer", kind=Token.Kind.GRANULAR, packages=["@acme/other"]),
     }
 
 
@@ -61,12 +61,12 @@ def acting(person: Person) -> Actor:
     return Actor.user(person.name, user_id=_user(person.name).pk)
 
 
+def with_token(username: str, **limits: object) -> Person:
+    """The person, by a token that has these limits."""
+    secret = tokens.issue(_user(username), actor=Actor.system("test"))
+    Token.objects.filter(pk=tokens.find(secret).pk).update(**limits)
+    return Person(username, secret)
+
+
 def _user(username: str) -> User:
     return User.objects.get(username=username)
-
-
-def _with_token(**limits: object) -> Person:
-    """The maintainer, by a token that may less than they."""
-    secret = tokens.issue(_user("maintainer"), actor=Actor.system("test"))
-    Token.objects.filter(prefix=secret[:12]).update(**limits)
-    return Person("maintainer", secret)

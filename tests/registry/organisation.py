@@ -1,9 +1,8 @@
 """The organisation acme, everybody who can be something to it, and what they may."""
 
-from audit.actors import Actor
-from registry import tokens
 from registry.models import Token, User
 from tests.actors import Person
+from tests.registry.cast import with_token
 
 # Who may see its people and teams.
 SEES = {
@@ -58,13 +57,6 @@ def operator(name: str = "operator") -> Person:
     person = Person(name).login()
     User.objects.filter(username=name).update(is_superuser=True)
     return person
-
-
-def with_token(username: str, **limits: object) -> Person:
-    """The person, by a token that has these limits."""
-    secret = tokens.issue(User.objects.get(username=username), actor=Actor.system("test"))
-    Token.objects.filter(pk=tokens.find(secret).pk).update(**limits)
-    return Person(username, secret)
 
 
 def set_member(person: Person, org: str, user: object, role: object = "developer"):

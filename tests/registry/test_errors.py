@@ -1,5 +1,7 @@
 """What people are told when it does not work: JSON, with a sentence."""
 
+import json
+
 import pytest
 
 from tests.actors import Person
@@ -90,7 +92,8 @@ def test_a_body_that_is_not_what_npm_sends(alice, path, body):
 
 
 def test_a_sentence_that_quotes_half_a_character_still_arrives(alice):
-    answer = alice.send("PUT", "/left-pad", body='{"name": "\\ud83d"}')
+    body = {"name": "left-pad", "versions": {}, "_attachments": {"x.tgz": {"data": "AAAA"}}}
+    answer = alice.send("PUT", "/left-pad", body=json.dumps(body).replace('"left-pad"', '"\\ud83d"'))
     assert answer.status == 400
     assert "left-pad" in answer.json()["error"]
 

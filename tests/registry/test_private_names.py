@@ -2,6 +2,10 @@
 
 import pytest
 
+from registry import access, generation
+from registry.models import User
+from registry.names import PackageName
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 QUESTIONS = [
@@ -44,3 +48,20 @@ def test_nor_for_a_name_that_was_published_here(anyone, alice, upstream):
 def test_a_scope_is_compared_whole(anyone, upstream):
     upstream.publish("@acme-labs/pad", "1.0.0")
     assert anyone.view("@acme-labs/pad").status == 200
+
+
+def test_what_was_mirrored_is_refused_once_its_scope_is_ours_also_where_that_is_not_heard_at_once(
+    alice, anyone, upstream, settings, monkeypatch
+):
+    """On another host the scopes that a process knows may be a second old; what it judges by then would be kept."""
+    settings.FRONT_DOOR, settings.FRESH_SECONDS = False, 300
+    User.objects.filter(username="alice").update(is_superuser=True)
+    upstream.publish("@fresh/pad", "1.0.0")
+    assert anyone.view("@fresh/pad").status == 200
+    monkeypatch.setattr(access, "_KEPT_SECONDS", 3600)
+    monkeypatch.setattr(generation, "advance", lambda: None)  # of that host
+    assert alice.send("PUT", "/-/org", body={"name": "fresh"}).status == 201
+    assert not access.is_private_scope(PackageName.parse("@fresh/pad"))  # it has not heard
+    assert [anyone.view("@fresh/pad").status, anyone.download("@fresh/pad", "1.0.0").status] == [451, 451]
+    assert alice.send("DELETE", "/-/org/fresh").status == 200
+    assert anyone.view("@fresh/pad").status == 200
