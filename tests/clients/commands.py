@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import IO
 
 PATIENCE = 300  # seconds, so that a client that hangs fails its test and not the whole run
 
-Reply = str | Callable[[str], str]  # what is typed at a prompt, or a function of all that was said so far
+# What is typed at a prompt, or a function of all that was said so far, which may as well do something and type nothing.
+Reply = str | Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,18 @@ def _talk(reading: int, writing: int, answers: Mapping[str, Reply], *, enter: st
         said += words.decode(errors="replace")
         for prompt in [prompt for prompt in waiting if prompt in said]:
             reply = waiting.pop(prompt)
-            os.write(writing, f"{reply if isinstance(reply, str) else reply(said)}{enter}".encode())
+            typed = reply if isinstance(reply, str) else reply(said)
+            if typed is not None:
+                _wait_for_the_cursor(writing)
+                os.write(writing, f"{typed}{enter}".encode())
     return said
+
+
+def _wait_for_the_cursor(writing: int) -> None:
+    """Wait until the one who prompts has switched a terminal's echo off: some forget what was typed before."""
+    deadline = time.monotonic() + 5
+    while os.isatty(writing) and termios.tcgetattr(writing)[3] & termios.ECHO and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _read(file: int) -> bytes:

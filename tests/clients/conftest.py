@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients import toolbox
+pytest.register_assert_rewrite("tests.clients.phrases", "tests.clients.walks")
+
+from tests.clients import toolbox  # noqa: E402 (the line above must come first)
 
 
 @pytest.fixture

@@ -101,7 +101,8 @@ def test_publish_and_install_a_package_of_our_own(
     refused = author.publish(folder)
     assert refused.returncode != 0, "a version is published once"
 
-    reader = client.project(tmp_path / "reader", larder.url, {"dependencies": {package: "^1.0.0"}})
+    # With the token, as yarn 4 publishes restricted what has a scope, unless it is told otherwise.
+    reader = client.project(tmp_path / "reader", larder.url, {"dependencies": {package: "^1.0.0"}}, token=token)
     installed = reader.install()
     assert installed.returncode == 0, installed
     assert set(reader.tree().values()) == {(package, "1.0.0")}

@@ -129,7 +129,7 @@ class Project:
                 raise PermissionError(done.stdout)
             token = found[1]
         else:
-            token = _token(self.setup.registry_url, user, password)
+            token = sign_in(self.setup.registry_url, user, password)
         self.setup = replace(self.setup, token=token)
         self.configure()
         return token
@@ -209,7 +209,7 @@ def _proxies(registry_url: str) -> dict[str, str]:
     return ways | {name.lower(): value for name, value in ways.items()}
 
 
-def _token(registry_url: str, user: str, password: str) -> str:
+def sign_in(registry_url: str, user: str, password: str) -> str:
     """Return the token that a registry gives for a password, asked for as npm asks."""
     url = f"{registry_url.rstrip('/')}/-/user/org.couchdb.user:{user}"
     body = {"_id": f"org.couchdb.user:{user}", "name": user, "password": password, "type": "user"}
