@@ -1,6 +1,9 @@
 """How gunicorn serves: few processes, many threads, connections kept."""
 
 import os
+import socket
+import struct
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -20,6 +23,11 @@ class RedactedLogger(Logger):  # type: ignore[misc]
         super().setup(cfg)
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
             handler.addFilter(Redaction())
+
+    def exception(self, msg: str, *args: Any, **options: Any) -> None:
+        """Log a failure. That a client stalled (`when_ready`) is none of ours."""
+        log = self.debug if isinstance(sys.exception(), BlockingIOError) else super().exception
+        log(msg, *args, **options)
 
 
 workers, threads = settings.WORKERS, settings.THREADS
@@ -47,6 +55,13 @@ _REFUSED_BODY_SECONDS = 60
 _CHUNK = 64 << 10
 
 
+def when_ready(server: Any) -> None:
+    """Let no client hold a thread for ever that stops in the middle of a request; connections inherit the limit."""
+    limit = struct.pack("ll", settings.STALL_SECONDS, 0)
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+
 def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response: Any) -> None:
     """Read the rest of a body that was refused early, so that the client comes to read why.
 
@@ -59,7 +74,7 @@ def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response
     connection = environ["gunicorn.socket"]
     with suppress(OSError, ParseException):
         while (left := deadline - time.monotonic()) > 0:
-            connection.settimeout(left)
+            connection.settimeout(min(left, settings.STALL_SECONDS))
             if not environ["wsgi.input"].read(_CHUNK):
                 connection.settimeout(None)
                 return

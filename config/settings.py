@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config import logs
 from registry import signin
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -52,6 +53,8 @@ PORT = number("PORT", 8000)
 # hold up the others, so there are more of them than clients usually open connections.
 WORKERS = number("LARDER_WORKERS", 2)
 THREADS = number("LARDER_THREADS", 64)
+# LARDER_STALL_SECONDS: how long a client may send nothing in the middle of a request. It holds a thread meanwhile.
+STALL_SECONDS = number("LARDER_STALL_SECONDS", 60)
 
 # LARDER_PUBLIC_URL: the URL that clients use, when a proxy stands in front (https://npm.example.com). It is put into
 # tarball URLs; without it they carry the scheme and host that asked.
@@ -196,6 +199,9 @@ if not REDIS_URL:
         "store_processed": False,
         "polling_interval": 0.2,
     }
+else:
+    # Who sends a message waits no longer for a Redis that hangs. Workers ask it in pieces of one second.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 3, "socket_connect_timeout": 1}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -256,7 +262,7 @@ REGISTRY = {
     # What to do when something is asked for that is not here, or may be out of date: registry.upstream.OnMiss.
     "ON_MISS": "sync.pullthrough.PullThrough",
     # What readers may see, in order: registry.policies.Policy.
-    "POLICIES": ["registry.policies.Blocks", "registry.policies.PrivateScopes"],
+    "POLICIES": ["registry.policies.Blocks", "registry.policies.PrivateScopes", "sync.policies.Rules"],
 }
 AUDIT = {
     # The nudge after a commit: sends a message to a worker.
@@ -324,23 +330,21 @@ MAX_WAITING = number("LARDER_MAX_WAITING", max(1, THREADS * 3 // 4))
 TARBALL_TIMEOUT_SECONDS = number("LARDER_TARBALL_TIMEOUT_SECONDS", 1800)
 # LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
 MAX_PACKUMENT_BYTES = number("LARDER_MAX_PACKUMENT_MB", 128) << 20
+# LARDER_SYNC_AT_ONCE: sync tasks that one worker process runs at once.
+SYNC_AT_ONCE = max(1, number("LARDER_SYNC_AT_ONCE", 4))
+# LARDER_SYNC_LEASE_SECONDS: how long after the death of a worker its sync tasks are taken up by others.
+SYNC_LEASE_SECONDS = max(1, number("LARDER_SYNC_LEASE_SECONDS", 60))
+# LARDER_SYNC_FLAG_AFTER: after how many attempts a task is flagged for a human. It goes on being tried.
+SYNC_FLAG_AFTER = max(1, number("LARDER_SYNC_FLAG_AFTER", 10))
+SYNC = {"WAKE": "sync.tasks.ask_for_a_run"}  # the nudge after somebody asked for a package: a message to a worker
+# LARDER_SYNC_BY: who may ask over HTTP that a package be fetched (`cnpm sync`): `people`: whoever is signed in;
+# `everybody`: whoever may read here; `operators`. LARDER_SYNC_PER_MINUTE: how often in a minute, each of them.
+SYNC_BY = env.str("LARDER_SYNC_BY", default="people")
+SYNC_PER_MINUTE = number("LARDER_SYNC_PER_MINUTE", 30)
+# LARDER_FEED_SECONDS: how often the changes feed of an upstream is looked at that is followed.
+FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
 
 # --- Logs ----------------------------------------------------------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"redaction": {"()": "registry.redaction.Redaction"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redaction"]}},
-    # LARDER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR.
-    "root": {"handlers": ["console"], "level": env.str("LARDER_LOG_LEVEL", default="INFO")},
-    "loggers": {
-        "django": {"level": "INFO"},  # without the handlers that Django gives it: all lines go through ours
-        "django.server": {"propagate": True},
-        "django.request": {"level": "CRITICAL"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},  # the client is told; anybody can cause it
-        "celery": {"level": "WARNING"},
-        "kombu": {"level": "WARNING"},
-    },
-}
+# LARDER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR.
+LOGGING = logs.lines(env.str("LARDER_LOG_LEVEL", default="INFO"))

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+import threading
 import time
 
 from django.conf import settings
@@ -19,6 +20,9 @@ from registry.events import USER_CREATED
 from registry.models import User
 
 _NOT_RIGHT = "the user name or the password is not right; if you have none, ask an operator for an account"
+
+# Each attempt counts until it was judged: people who are right at the same moment must not look like one who guesses.
+_judging = threading.BoundedSemaphore(4)
 
 # Passwords that were right of late, as HMACs under a key of this process, and until when they are taken for right.
 _recognised: dict[bytes, float] = {}
@@ -126,7 +130,7 @@ def confirm_password(password: str, *, actor: Actor) -> None:
 
 
 def _proven(name: str, password: str, *, actor: Actor) -> User:
-    with attempts.counted("password", name, origin=actor.origin):
+    with _judging, attempts.counted("password", name, origin=actor.origin):
         user = authenticate(username=name, password=password) if _is_plain(name + password) else None
         if not isinstance(user, User):
             raise Unauthenticated(_NOT_RIGHT)

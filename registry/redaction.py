@@ -1,6 +1,6 @@
-"""Keeps secrets out of logs: a filter for handlers, that replaces what looks like one.
+"""Filters for logs: one replaces what looks like a secret, the other keeps out what was answered in words already.
 
-It knows nothing of the application, so that the web server can use it before that is loaded.
+They know nothing of the application, so that the web server can use them before that is loaded.
 """
 
 import logging
@@ -41,6 +41,14 @@ class Redaction(logging.Filter):
         if record.stack_info:
             record.stack_info = redact(record.stack_info)
         return True
+
+
+class Failures(logging.Filter):
+    """Of what Django says of answers, lets pass only what nobody foresaw: a 503 has its words, and its own line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is of no answer, or of a 500."""
+        return getattr(record, "status_code", 500) == 500
 
 
 def _message(record: logging.LogRecord) -> str:

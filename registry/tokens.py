@@ -9,11 +9,13 @@ import logging
 import secrets
 import string
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -132,9 +134,24 @@ def _note_use(token: Token) -> None:
         return
     not_since = Q(last_used_at=None) | Q(last_used_at__lte=now - _USE_IS_NOTED_EVERY)
     try:
-        Token.objects.filter(not_since, pk=token.pk).update(last_used_at=now)
+        with _at_once():
+            Token.objects.filter(not_since, pk=token.pk).update(last_used_at=now)
     except DatabaseError as error:
-        logger.warning("the use of the token %s… could not be noted: %s", token.prefix, error)
+        logger.info("the use of the token %s… could not be noted: %s", token.prefix, error)
+
+
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """Fail rather than wait while somebody else writes: SQLite lets one write at a time."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {connection.settings_dict['OPTIONS']['timeout'] * 1000}")
 
 
 def _facts(wanted: Terms) -> dict[str, Any]:

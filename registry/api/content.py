@@ -56,10 +56,10 @@ class AnyJSONParser(BaseParser):
 
 def body_stream(request: Request) -> Stream:
     """The body as it arrives; Django's own stream ends at once when the client sends it in chunks."""
-    environ = request.META
+    environ, stream = request.META, request._request  # noqa: SLF001 (DRF would parse it)
     if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked" and environ.get("wsgi.input_terminated"):
-        return cast(Stream, environ["wsgi.input"])
-    return cast(Stream, request._request)  # noqa: SLF001 (DRF would parse it)
+        stream._stream = environ["wsgi.input"]  # noqa: SLF001 (it ends by itself; and what fails fails as usual)
+    return cast(Stream, stream)
 
 
 def base_url(request: Request) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.db import OperationalError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, UnreadablePostError
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
@@ -63,6 +64,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         return response
     if isinstance(error, APIException):
         return _response(error.status_code, str(error.detail))
+    if isinstance(error, UnreadablePostError | ParseException):
+        return _response(400, "the body of the request did not come whole: send it again")
     if isinstance(error, SuspiciousOperation):
         return _response(400, _NOT_OUR_HOST if isinstance(error, DisallowedHost) else "the request is malformed")
     illness = _illness(error)

@@ -4,6 +4,7 @@ The registry is always the same, so that what is done to one of the requests can
 requests have `{rev}`, `{key}` and `{token}` in their place.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,7 @@ BOX = "@acme/box"
 _BOX, _ACME, _READERS = "/@acme%2fbox", "/-/org/acme", "/-/team/acme/readers"
 _API, _TAGS, _TOKENS = f"/-/package{_BOX}", f"/-/package{_BOX}/dist-tags", "/-/npm/v1/tokens"
 _DOCUMENT = {"_id": BOX, "_rev": "{rev}", "name": BOX}
+_CAROL = {"name": "carol", "password": PASSWORD, "email": "carol@acme.example"}
 _NEW_BOX = publish_body(BOX, "2.0.0", tag="beta", scripts={"install": "make"}, bin={"box": "cli.js"}, readme="# Box")
 _NEW_BOXES = {"packages": [publish_body(BOX, "2.0.0"), publish_body("@acme/lid", "1.0.0")]}
 
@@ -85,8 +87,8 @@ HONEST = [
     Request("PUT", f"{_READERS}/package", {"package": BOX, "permissions": "read-write"}),
     Request("DELETE", f"{_READERS}/package", {"package": BOX}),
     # npm login, logout, profile
-    Request("PUT", "/-/user/org.couchdb.user:carol", {"name": "carol", "password": PASSWORD, "email": "c@acme.example"}),
-    Request("PUT", "/-/user/org.couchdb.user:carol/-rev/1", {"name": "carol", "password": PASSWORD}),
+    Request("PUT", "/-/user/org.couchdb.user:carol", _CAROL),
+    Request("PUT", "/-/user/org.couchdb.user:carol/-rev/1", _CAROL),
     Request("DELETE", "/-/user/token/{token}"),
     Request("POST", "/-/v1/login", {"hostname": "laptop"}, {"npm-auth-type": "web"}),
     Request("POST", "/-/npm/v1/user", {"fullname": "Alice", "homepage": "https://acme.example", "email": None}),
@@ -168,3 +170,11 @@ class World:
             "token": str(spare.token),
             "key": Token.objects.latest("pk").key,
         }
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def _last_event() -> int | None:
+    return Event.objects.aggregate(last=Max("pk"))["last"]

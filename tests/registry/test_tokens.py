@@ -370,6 +370,7 @@ def test_a_use_that_cannot_be_noted_is_a_use(alice, monkeypatch, caplog):
         raise DatabaseError("read-only")
 
     monkeypatch.setattr(TokenQuerySet, "update", refuse)
+    caplog.set_level("INFO", logger="registry.tokens")
     assert whoami(alice).status == 200
     assert "could not be noted" in caplog.text
     assert alice.token not in caplog.text
