@@ -159,7 +159,7 @@ def _serve(settings: Any) -> NoReturn:
     address = _address(settings.HOST, settings.PORT)
     processes = {
         name: subprocess.Popen([sys.executable, "-m", *arguments], env=environment, start_new_session=True)  # noqa: S603
-        for name, arguments in _commands(address).items()
+        for name, arguments in _commands(address, settings.SYNC_AT_ONCE).items()
     }
     threading.Thread(target=_announce, args=(settings, stopping), daemon=True).start()
     sys.exit(_watch(processes, stopping))
@@ -169,12 +169,13 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _commands(address: str) -> dict[str, list[str]]:
+def _commands(address: str, sync_at_once: int) -> dict[str, list[str]]:
+    # Threads of the worker that no sync takes: one for the journal, one for all else.
     return {
         "web server": ["gunicorn", "--config", "python:config.gunicorn", "--bind", address, "config.wsgi"],
         "worker": [
             "celery", "--app", "config", "--quiet", "worker", "--beat", "--pool", "threads",
-            "--concurrency", "2", "--loglevel", "WARNING",
+            "--concurrency", str(sync_at_once + 2), "--loglevel", "WARNING",
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         ],
     }  # fmt: skip

@@ -11,6 +11,7 @@ urlpatterns = [
     path("-/admin", RedirectView.as_view(url="/-/admin/")),
     path("-/web/", include("registry.web.urls")),
     path("", root),
+    path("", include("sync.api.urls")),
     path("", include("registry.api.urls")),
 ]
 

@@ -67,22 +67,27 @@ def sweep() -> int:
     return swept
 
 
+def tally(key: str, window: timedelta) -> Attempt:
+    """Count one more on `key`, in a transaction; from one again, when the first of those counted is a window ago."""
+    now = timezone.now()
+    is_over = Q(since__lte=now - window)
+    # Makes the row or takes its lock, in one statement: nobody sweeps it away from under us.
+    row = Attempt(key=key, since=now)
+    Attempt.objects.bulk_create([row], update_conflicts=True, unique_fields=["key"], update_fields=["key"])
+    Attempt.objects.filter(key=key).update(
+        failures=Case(When(is_over, then=Value(1)), default=F("failures") + 1),
+        since=Case(When(is_over, then=Value(now)), default=F("since")),
+    )
+    return Attempt.objects.get(key=key)
+
+
 def _take(limits: Sequence[_Limit]) -> None:
     """Count an attempt on each key, or, above a limit, on none: those that are not judged do not count."""
-    now = timezone.now()
-    is_over = Q(since__lte=now - WINDOW)
     with transaction.atomic(durable=True):
         for key, most in limits:
-            # Makes the row or takes its lock, in one statement: nobody sweeps it away from under us.
-            row = Attempt(key=key, since=now)
-            Attempt.objects.bulk_create([row], update_conflicts=True, unique_fields=["key"], update_fields=["key"])
-            Attempt.objects.filter(key=key).update(
-                failures=Case(When(is_over, then=Value(1)), default=F("failures") + 1),
-                since=Case(When(is_over, then=Value(now)), default=F("since")),
-            )
-            attempt = Attempt.objects.get(key=key)
+            attempt = tally(key, WINDOW)
             if attempt.failures > most:
-                raise _too_many(attempt.since, now)
+                raise _too_many(attempt.since, timezone.now())
 
 
 def _give_back(limits: Sequence[_Limit]) -> None:
@@ -100,14 +105,14 @@ def _too_many(since: datetime, now: datetime) -> TooManyAttempts:
 def _limits(what: str, name: str, origin: str) -> list[_Limit]:
     """The person's, and the address's where it is known: on a shell and behind a Unix socket it is not."""
     name = name.strip().lower()  # a directory knows who is meant by Alice
-    limits = [_Limit(_key(f"{what}:{name}"), settings.MAX_ATTEMPTS)]
+    limits = [_Limit(key_of(f"{what}:{name}"), settings.MAX_ATTEMPTS)]
     if origin:
-        limits.append(_Limit(_key(f"address:{_network(origin)}"), settings.MAX_ATTEMPTS_PER_ADDRESS))
+        limits.append(_Limit(key_of(f"address:{network(origin)}"), settings.MAX_ATTEMPTS_PER_ADDRESS))
     return limits
 
 
-def _network(origin: str) -> str:
-    """The address; of IPv6 the /64, all of which one household has."""
+def network(origin: str) -> str:
+    """What an address is counted as: itself; of IPv6 the /64, all of which one household has."""
     address = ipaddress.ip_address(origin)
     if isinstance(address, ipaddress.IPv4Address):
         return origin
@@ -116,5 +121,6 @@ def _network(origin: str) -> str:
     return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """The key under which something is counted."""
     return salted_hmac("registry.attempts", text.encode("utf-8", "replace"), algorithm="sha256").hexdigest()

@@ -53,7 +53,7 @@ class Changes:
 
 
 def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) -> Package:
-    """Carry out `changes` in one transaction. Doing it twice does no more than doing it once.
+    """Carry out `changes` in one transaction. Doing it twice does no more than doing it once, and is told once.
 
     Raises `Forbidden` when the name is published here, or comes from another upstream.
     """
@@ -61,6 +61,8 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
         package, is_new = _lock_or_create(name, changes, origin)
         if package.origin != origin:
             raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")
+        if not is_new and _is_done(package, changes):
+            return package
         _add(package, changes.added)
         _edit(package, changes.edited)
         _remove(package, changes.removed)
@@ -84,6 +86,14 @@ def _lock_or_create(name: PackageName, changes: Changes, origin: str) -> tuple[P
         "revision": lifecycle.first_revision(),
     }
     return rows.get_or_create(name=str(name), defaults=facts)
+
+
+def _is_done(package: Package, changes: Changes) -> bool:
+    """Whether there is nothing to carry out, as after a crash that came between us and the memory of the sync."""
+    if changes.added or changes.edited or changes.removed or package.unpublished_at is not None:
+        return False
+    tags = dict(DistTag.objects.filter(package=package).values_list("tag", "version_id"))
+    return package.head == jsontext.encode(changes.head) and tags == _tagged(package, changes.tags)
 
 
 def _add(package: Package, incoming: Sequence[Incoming]) -> None:
@@ -128,11 +138,15 @@ def _remove(package: Package, numbers: Collection[str]) -> None:
 
 
 def _set_tags(package: Package, tags: Mapping[str, str]) -> None:
-    ids = dict(
-        Version.objects.published().filter(package=package, number__in=set(tags.values())).values_list("number", "id")
-    )
     DistTag.objects.filter(package=package).exclude(tag__in=tags).delete()
-    rows = [DistTag(package=package, tag=tag, version_id=ids[number]) for tag, number in tags.items() if number in ids]
+    rows = [DistTag(package=package, tag=tag, version_id=pk) for tag, pk in _tagged(package, tags).items()]
     DistTag.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["package", "tag"], update_fields=["version"]
     )
+
+
+def _tagged(package: Package, tags: Mapping[str, str]) -> dict[str, int]:
+    """The ids of the versions that `tags` name, of those that are here."""
+    rows = Version.objects.published().filter(package=package, number__in=set(tags.values()))
+    ids = dict(rows.values_list("number", "id"))
+    return {tag: ids[number] for tag, number in tags.items() if number in ids}

@@ -89,6 +89,11 @@ def _moment(text: object) -> datetime | None:
     return moment if moment and moment.tzinfo and moment.year > 1 else None
 
 
+def is_mirrored(name: PackageName) -> bool:
+    """Whether we have the package from an upstream."""
+    return Package.objects.filter(name=str(name), unpublished_at=None).exclude(origin=None).exists()
+
+
 def is_here(name: PackageName) -> bool:
     """Whether we have the package, so that there is something to serve while an upstream is ill."""
     return Package.objects.filter(name=str(name), unpublished_at=None).exists()

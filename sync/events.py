@@ -3,3 +3,15 @@
 from audit.kinds import define
 
 SYNC_REFUSED = define("sync.refused", "the sync of {subject} was refused: {reason}")
+SYNC_FLAGGED = define("sync.flagged", "the sync of {subject} has failed {attempts} times: {reason}")
+SYNC_CANCELLED = define("sync.cancelled", "{actor} cancelled the sync of {subject}: {reason}")
+SYNC_RETRIED = define("sync.retried", "{actor} had the sync of {subject} tried again: {reason}")
+SYNC_ASKED = define("sync.asked", "{actor} asked for {subject} to be fetched", ["task"])
+UPSTREAM_ADDED = define("upstream.added", "{subject} was added: {url}", ["upstream_kind"])
+UPSTREAM_CHANGED = define("upstream.changed", "{subject} has another {fields}", ["url"])
+UPSTREAM_CREDENTIALS_CHANGED = define("upstream.credentials.changed", "{subject} is sent new credentials: {is_set}")
+UPSTREAM_RESET = define("upstream.reset", "{actor} had {subject} asked again at once")
+UPSTREAM_MOVED = define("upstream.moved", "{packages} packages of {subject} come from {to} from now on", ["names"])
+UPSTREAM_REMOVED = define("upstream.removed", "{subject} was removed", ["to"])
+RULE_SET = define("rule.set", "names like {subject} are {mode} now", ["upstreams", "previous"])
+RULE_REMOVED = define("rule.removed", "{subject} was removed; it said {mode}", ["upstreams"])

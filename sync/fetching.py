@@ -3,7 +3,6 @@
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from django.conf import settings
 from django.utils import timezone
@@ -11,9 +10,10 @@ from django.utils import timezone
 from registry import flight
 from registry.errors import Forbidden
 from registry.names import PackageName
-from sync import apply, breaker, reading
+from sync import apply, breaker, kinds, reading, routing
 from sync.apply import Outcome
-from sync.http import Client, Origin, Refused, Response, Timeouts, Unreachable, UpstreamError
+from sync.http import Refused, Unreachable, UpstreamError
+from sync.kinds import Reply
 from sync.models import Freshness, Upstream
 from sync.threads import Budget
 
@@ -24,13 +24,6 @@ _EXPANSION = 8  # of JSON that is sent compressed
 # Reading and writing a document is work for one core and, on SQLite, for one writer: in turns it is faster than all at
 # once, and no more than one large document is in memory.
 _turn = threading.Lock()
-
-
-@lru_cache
-def client() -> Client:
-    """The one client of this process: its connections are pooled."""
-    total = settings.UPSTREAM_TIMEOUT_SECONDS
-    return Client(timeout=Timeouts(total=total), user_agent="larder", ca_file=settings.UPSTREAM_CA or None)
 
 
 def freshness(name: PackageName, upstream: Upstream) -> Freshness | None:
@@ -50,17 +43,26 @@ class Answer:
 
     until: float
     outcome: Outcome | None = None
+    # It has never heard of the name; then the next upstream may be asked (sync.routing), and in no other case.
+    is_unknown: bool = False
+
+
+def remembered(fresh: Freshness, outcome: Outcome | None = None) -> Answer:
+    """What the upstream said then."""
+    return Answer(current_until(fresh), outcome, is_unknown=fresh.is_missing and not fresh.refusal)
 
 
 def fetch(name: PackageName, upstream: Upstream, *, newer_than: float) -> Answer:
     """Ask the upstream for `name`, and bring in what it says.
 
-    Who waited for another's fetch that began after `newer_than` (Unix time) has its answer. Raises `UpstreamError`.
+    Who waited for another's fetch that began after `newer_than` (Unix time) has its answer. Raises `UpstreamError`,
+    and `Forbidden` when the name may not come from there.
     """
+    routing.require(name, upstream)
     with flight.single(f"packument {upstream.pk} {name}"):
         fresh = freshness(name, upstream)
         if fresh is not None and fresh.checked_at.timestamp() > newer_than:
-            return Answer(current_until(fresh))
+            return remembered(fresh)
         if breaker.is_resting_now(upstream):  # since this fetch was asked for
             raise Unreachable(f"{upstream} is resting after failures")
         try:
@@ -77,14 +79,14 @@ def fetch(name: PackageName, upstream: Upstream, *, newer_than: float) -> Answer
 
 def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> Answer:
     asked_at = timezone.now()
-    url = f"{upstream.url}/{name.url}"
-    headers = {"accept": "application/json", **_conditions(name, fresh)}
-    with client().get(url, origin=Origin.of(upstream.url), headers=headers) as response:
+    with kinds.source(upstream).packument(name, _conditions(name, fresh)) as response:
         if response.status == 304 and fresh is not None:
             Freshness.objects.filter(pk=fresh.pk).update(checked_at=asked_at)
             return Answer(asked_at.timestamp() + settings.FRESH_SECONDS)
         if response.status in (404, 410, 451):
-            return _remember(Freshness(upstream=upstream, name=str(name), checked_at=asked_at, is_missing=True))
+            withheld = "" if response.status == 404 else f"{upstream} answered {response.status}"
+            facts = {"checked_at": asked_at, "is_missing": True, "refusal": withheld}
+            return _remember(Freshness(upstream=upstream, name=str(name), **facts))
         if response.status != 200:
             raise Refused(f"{upstream} answered {response.status} for {name}")
         with _underway.hold(_size(response)):
@@ -92,7 +94,7 @@ def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> An
 
 
 def _take(
-    name: PackageName, upstream: Upstream, fresh: Freshness | None, asked_at: datetime, response: Response
+    name: PackageName, upstream: Upstream, fresh: Freshness | None, asked_at: datetime, response: Reply
 ) -> Answer:
     body = response.read_all(settings.MAX_PACKUMENT_BYTES)
     said = Freshness(
@@ -103,11 +105,14 @@ def _take(
         last_modified=response.headers.get("last-modified", "")[:100],
         digest=reading.digest(body),
     )
+    latest = freshness(name, upstream)
+    if latest is not None and latest.checked_at > asked_at:  # on another host while we were held up: ours is old news
+        return remembered(latest)
     is_known = fresh is not None and fresh.digest == said.digest and apply.is_here(name)
     return _remember(said, None if is_known else _bring_in(name, body, upstream))
 
 
-def _size(response: Response) -> int:
+def _size(response: Reply) -> int:
     """About how large the document will be."""
     return (response.content_length or 0) * (_EXPANSION if "content-encoding" in response.headers else 1)
 
@@ -138,4 +143,4 @@ def _remember(said: Freshness, outcome: Outcome | None = None) -> Answer:
         unique_fields=["name", "upstream"],
         update_fields=["checked_at", "is_missing", "refusal", "etag", "last_modified", "digest"],
     )
-    return Answer(current_until(said), outcome)
+    return remembered(said, outcome)

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -21,7 +22,6 @@ from sync import apply, breaker, fetching, queue, routing, tarballs
 from sync.fetching import Answer
 from sync.http import UpstreamError
 from sync.models import Freshness, SyncTask, Upstream
-from sync.routing import Route
 from sync.threads import Threads, waiting
 
 logger = logging.getLogger(__name__)
@@ -42,19 +42,12 @@ class PullThrough:
     def refresh(self, name: PackageName, *, wanting: str | None = None) -> float | None:
         """Fetch the packument unless what is here is current; `wanting` makes it older sooner."""
         source = routing.route(name)
-        upstream = source.upstream
-        if upstream is None:
-            return None
-        asked_at = time.time()
-        fresh = fetching.freshness(name, upstream)
-        if fresh is not None:
-            until = fetching.current_until(fresh)
-            if wanting is not None and not fresh.is_missing:
-                until = min(until, fresh.checked_at.timestamp() + _RECHECK_SECONDS)
-            if fresh.checked_at.timestamp() <= asked_at < until:
-                return self._as_remembered(name, fresh, until, source)
-        seen_at = fresh.checked_at.timestamp() if fresh else 0.0
-        return self._wait(name, upstream, is_here=source.is_here, newer_than=seen_at)
+        said: list[Answer] = []
+        for upstream in source.upstreams:
+            said.append(self._ask(name, upstream, is_here=source.is_here, wanting=wanting))
+            if not said[-1].is_unknown:
+                break
+        return min((answer.until for answer in said), default=None)  # any of them may come to know the name
 
     def tarball(self, version: Version) -> Delivery | Blob:
         """Fetch the tarball."""
@@ -65,25 +58,36 @@ class PullThrough:
         return tarballs.fetch(version, upstream)
 
     def has(self, name: PackageName) -> bool:
-        """Ask the upstream, and believe nobody else."""
-        upstream = routing.route(name).upstream
-        if upstream is None:
-            return False
-        self._wait(name, upstream, is_here=False, newer_than=time.time())
-        return apply.is_here(name)
+        """Ask the upstreams, and believe nobody else."""
+        for upstream in routing.route(name).upstreams:
+            if not self._wait(name, upstream, is_here=False, newer_than=time.time()).is_unknown:
+                return apply.is_mirrored(name)  # if it is here and not mirrored, somebody was faster with publishing it
+        return False
 
-    def _as_remembered(self, name: PackageName, fresh: Freshness, until: float, source: Route) -> float:
-        if fresh.refusal and not source.is_here:
-            raise Unavailable(f"{name} could not be taken from {source.upstream}: {fresh.refusal}", retry_after=30)
-        return until
+    def _ask(self, name: PackageName, upstream: Upstream, *, is_here: bool, wanting: str | None) -> Answer:
+        asked_at = time.time()
+        fresh = fetching.freshness(name, upstream)
+        if fresh is not None:
+            said = fetching.remembered(fresh)
+            if wanting is not None and not fresh.is_missing:
+                said = replace(said, until=min(said.until, fresh.checked_at.timestamp() + _RECHECK_SECONDS))
+            if fresh.checked_at.timestamp() <= asked_at < said.until:
+                self._require_use(name, upstream, fresh, is_here)
+                return said
+        seen_at = fresh.checked_at.timestamp() if fresh else 0.0
+        return self._wait(name, upstream, is_here=is_here, newer_than=seen_at)
 
-    def _wait(self, name: PackageName, upstream: Upstream, *, is_here: bool, newer_than: float) -> float:
+    def _require_use(self, name: PackageName, upstream: Upstream, fresh: Freshness, is_here: bool) -> None:
+        if fresh.refusal and not fresh.is_missing and not is_here:
+            raise Unavailable(f"{name} could not be taken from {upstream}: {fresh.refusal}", retry_after=30)
+
+    def _wait(self, name: PackageName, upstream: Upstream, *, is_here: bool, newer_than: float) -> Answer:
         if rest := breaker.resting(upstream):
             return self._stale(name, upstream, is_here, upstream.last_error, rest)
         patience = settings.UPSTREAM_BUDGET_SECONDS if is_here else settings.UPSTREAM_TIMEOUT_SECONDS
         try:
             with waiting.take():
-                return _join(name, upstream, newer_than).result(timeout=patience).until
+                return _join(name, upstream, newer_than).result(timeout=patience)
         except Unavailable:
             if is_here:
                 return self._stale(name, upstream, is_here, "too many wait for the upstream")
@@ -103,10 +107,10 @@ class PullThrough:
         is_here: bool,
         why: str,
         retry_after: float | None = None,
-    ) -> float:
+    ) -> Answer:
         if is_here:
             logger.warning("%s is served as it is here: %s", name, why)
-            return time.time() + _STALE_SECONDS
+            return Answer(time.time() + _STALE_SECONDS)
         raise Unavailable(
             f"{name} is not here, and {upstream} cannot be asked now ({why}): try again",
             retry_after=math.ceil(retry_after or 10),

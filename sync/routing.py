@@ -1,21 +1,35 @@
-"""Which upstream answers for a name, if any: the import guard that every road in asks.
+"""Which upstreams answer for a name, if any: the import guard that every road in asks.
 
 A name that is ours, or reserved for us, is never asked for elsewhere: who registers it upstream must not get into our
-installs (dependency confusion).
+installs (dependency confusion). The guard is asked twice: by the road, for where to ask (`route`), and by whoever
+makes the request (`require`), so that no road, also none that is built later, can go around it.
+
+**Several upstreams of a rule** are asked in their order, and the next one only when the one before said 404: that it
+has never heard of the name. One that is ill, slow, resting, switched off, or that withholds a name (401, 410, 451), has
+not said so. Then nobody else is asked; readers get what is here, or are told to try again. Otherwise whoever can make
+the company's registry stumble for a moment decides that its names come from the public one.
+
+**A package stays with the upstream that it came from** (`Package.origin`). The others are not asked for it, whatever
+they have under its name and whatever becomes of it at its own, until an operator moves it
+(`manage.py upstream move`). Where a rule names upstreams and the package came from none of them, it comes from nowhere.
 
 Rules and upstreams are few and asked for at every miss, so a process keeps them for a second, or until the generation
 says that something was committed.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
 from registry import access, generation
+from registry.errors import Forbidden
 from registry.models import Package
 from registry.names import PackageName
-from sync.models import ScopeRule, Upstream
+from sync import credentials, patterns
+from sync.models import Freshness, ScopeRule, Upstream
 
 DEFAULT = "default"
 _KEPT_SECONDS = 1.0
@@ -23,19 +37,40 @@ _KEPT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a name comes from, and in words why. No upstream: from here or from nowhere."""
+    """Where a name comes from, and in words why. No upstreams: from here or from nowhere."""
 
-    upstream: Upstream | None
+    name: PackageName
+    mode: str  # what is done with the name; without a rule it is fetched when somebody asks
+    rule: ScopeRule | None
+    upstreams: tuple[Upstream, ...]  # in the order in which they are asked
     why: str
     is_here: bool
+    origin: str | None  # where the package that is here came from; None too when it was published here
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """The one that is asked first."""
+        return self.upstreams[0] if self.upstreams else None
+
+    def told(self) -> dict[str, Any]:
+        """All of it, for people and programs."""
+        here = f"from {self.origin}" if self.origin else "published here"
+        return {
+            "name": str(self.name),
+            "rule": self.rule.pattern if self.rule else None,
+            "mode": self.mode,
+            "upstreams": [upstream.name for upstream in self.upstreams],
+            "why": self.why,
+            "here": here if self.is_here else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class _Map:
-    """The rules by pattern and the default upstream, as they were at one moment."""
+    """The rules by their canonical patterns and the upstreams by name, as they were at one moment."""
 
-    rules: dict[str, ScopeRule]
-    default: Upstream | None
+    rules: Mapping[str, ScopeRule]
+    upstreams: Mapping[str, Upstream]
     generation: int
     url: str
     read_at: float
@@ -47,44 +82,57 @@ class _Map:
             and time.monotonic() - self.read_at < _KEPT_SECONDS
         )
 
+    def listed(self, rule: ScopeRule | None) -> list[Upstream]:
+        """The upstreams that a rule names, in order; without any, and without a rule, the default one."""
+        names = [DEFAULT if rule is None or rule.upstream is None else rule.upstream.name]
+        if rule is not None:
+            names += [fallback.upstream.name for fallback in rule.fallbacks.all()]
+        return [self.upstreams[name] for name in dict.fromkeys(names) if name in self.upstreams]
+
 
 _map: _Map | None = None
 
 
-def route(name: PackageName) -> Route:
-    """The upstream that `name` may be imported from."""
+def route(name: PackageName, *, wanted: Upstream | None = None) -> Route:
+    """The upstreams that `name` may be imported from; `wanted` is the one that somebody asks for it."""
     row = Package.objects.filter(name=str(name)).values_list("origin", "unpublished_at").first()
-    is_here = row is not None and row[1] is None
-    upstream, why = _upstream(name, is_ours=row is not None and row[0] is None)
-    return Route(upstream, why, is_here)
+    origin = row[0] if row else None
+    known = _known()
+    rule = _fitting(known.rules, name)
+    barred = _reserved(name, rule) or ("it was published on this registry" if row and origin is None else None)
+    upstreams, why = ([], barred) if barred else _sources(known, rule, origin, wanted.name if wanted else None)
+    mode = rule.mode if rule else ScopeRule.Mode.PROXY
+    if barred and mode in ScopeRule.FROM_UPSTREAMS:  # for another reason than its rule
+        mode = ScopeRule.Mode.PRIVATE
+    return Route(name, mode, rule, tuple(upstreams), why, row is not None and row[1] is None, origin)
+
+
+def require(name: PackageName, upstream: Upstream) -> None:
+    """Raise `Forbidden` unless `name` may be fetched from `upstream`."""
+    found = route(name, wanted=upstream)
+    if not found.upstreams:
+        raise Forbidden(f"not fetched: {found.why}")
+
+
+def reserved(name: PackageName) -> str | None:
+    """Why no upstream may even hear of `name`; None when that is no secret."""
+    return _reserved(name, _fitting(_known().rules, name))
+
+
+def barring_now(name: PackageName) -> ScopeRule | None:
+    """The rule by which `name` must come from nowhere, if that is its rule.
+
+    Asked of the rows, for an answer that is kept: on another host a rule may be known a second late.
+    """
+    if not ScopeRule.objects.exclude(mode__in=ScopeRule.FROM_UPSTREAMS).exists():
+        return None
+    rule = _fitting(_rules(), name)
+    return rule if rule is not None and rule.mode not in ScopeRule.FROM_UPSTREAMS else None
 
 
 def forget() -> None:
     """Read rules and upstreams again at the next miss, in every process of this host."""
     generation.advance()
-
-
-def _upstream(name: PackageName, *, is_ours: bool) -> tuple[Upstream | None, str]:
-    if access.is_private_scope(name):
-        return None, f"{name.scope} is a private scope of this registry"
-    if is_ours:
-        return None, f"{name} is published on this registry"
-    known = _known()
-    rule = _rule(name, known.rules)
-    if rule is not None and rule.mode != ScopeRule.Mode.PROXY:
-        return None, f"the rule for {rule.pattern} says {rule.mode}"
-    if rule is not None and rule.upstream is not None:
-        return (rule.upstream if rule.upstream.is_enabled else None), f"the rule for {rule.pattern}"
-    return known.default, "the default upstream" if known.default else "no upstream is configured"
-
-
-def _known() -> _Map:
-    global _map  # noqa: PLW0603 (one map per process)
-    if _map is None or not _map.is_current():
-        now, moment = generation.current(), time.monotonic()
-        rules = {rule.pattern: rule for rule in ScopeRule.objects.select_related("upstream")}
-        _map = _Map(rules, default_upstream(), now, settings.UPSTREAM_URL, moment)
-    return _map
 
 
 def default_upstream() -> Upstream | None:
@@ -93,12 +141,65 @@ def default_upstream() -> Upstream | None:
         return None
     upstream, _ = Upstream.objects.get_or_create(name=DEFAULT, defaults={"url": settings.UPSTREAM_URL})
     if upstream.url != settings.UPSTREAM_URL:
-        upstream.url = settings.UPSTREAM_URL
-        Upstream.objects.filter(pk=upstream.pk).update(url=upstream.url, failures=0, resting_until=None)
-    return upstream if upstream.is_enabled else None
+        upstream.credentials = credentials.kept(upstream, settings.UPSTREAM_URL)
+        upstream.url, upstream.failures, upstream.resting_until = settings.UPSTREAM_URL, 0, None
+        upstream.save(update_fields=["url", "credentials", "failures", "resting_until"])
+        Freshness.objects.filter(upstream=upstream).delete()  # another registry said all that
+    return upstream
 
 
-def _rule(name: PackageName, rules: dict[str, ScopeRule]) -> ScopeRule | None:
-    """The most specific rule: the name itself, then its scope."""
-    patterns = [str(name), *([name.scope, f"{name.scope}/*"] if name.scope else []), "*"]
-    return next((rules[pattern] for pattern in patterns if pattern in rules), None)
+def _fitting(rules: Mapping[str, ScopeRule], name: PackageName) -> ScopeRule | None:
+    """The most specific rule for `name`."""
+    return next((rules[pattern] for pattern in patterns.fitting(name) if pattern in rules), None)
+
+
+def _reserved(name: PackageName, rule: ScopeRule | None) -> str | None:
+    if access.is_private_scope(name):
+        return f"{name.scope} is a private scope of this registry"
+    if rule is not None and rule.mode not in ScopeRule.FROM_UPSTREAMS:
+        return f"the rule for {rule.pattern} says {rule.mode}"
+    return None
+
+
+def _sources(known: _Map, rule: ScopeRule | None, origin: str | None, wanted: str | None) -> tuple[list[Upstream], str]:
+    """The upstreams to ask, and why these: the one that has the package, or is wanted, else all that the rule names."""
+    listed = known.listed(rule)
+    why = f"the rule for {rule.pattern}" if rule else "the default upstream" if listed else "no upstream is configured"
+    chosen = origin or wanted
+    if chosen is not None:
+        why = f"it came from {origin}" if origin else f"asked for at {wanted}"
+        if wanted not in (None, chosen):
+            return [], f"{why}, not from {wanted}: manage.py upstream move {origin} {wanted} <name>"
+        if chosen not in known.upstreams:
+            return [], f"{why}, which is no upstream any more"
+        if rule is not None and _names_upstreams(rule) and known.upstreams[chosen] not in listed:
+            return [], f"{why}, which the rule for {rule.pattern} does not name"
+        listed = [known.upstreams[chosen]]
+    off = next((index for index, upstream in enumerate(listed) if not upstream.is_enabled), None)
+    if off is not None:
+        why = f"{why}; {listed[off]} is switched off, and nobody is asked in its place"
+    return listed[:off], why
+
+
+def _names_upstreams(rule: ScopeRule) -> bool:
+    """Whether somebody decided where these names come from; the default upstream is for those nobody thought of."""
+    return rule.upstream is not None or bool(rule.fallbacks.all())
+
+
+def _known() -> _Map:
+    global _map  # noqa: PLW0603 (one map per process)
+    if _map is None or not _map.is_current():
+        now, moment = generation.current(), time.monotonic()
+        default = default_upstream()
+        upstreams = {upstream.name: upstream for upstream in Upstream.objects.exclude(name=DEFAULT)}
+        if default is not None:
+            upstreams[DEFAULT] = default
+        _map = _Map(_rules(), upstreams, now, settings.UPSTREAM_URL, moment)
+    return _map
+
+
+def _rules() -> dict[str, ScopeRule]:
+    """The rules by what they are about. Of two for the same names the one that fetches nothing wins."""
+    rows = ScopeRule.objects.select_related("upstream").prefetch_related("fallbacks__upstream")
+    by_strictness = sorted(rows, key=lambda rule: rule.mode not in ScopeRule.FROM_UPSTREAMS)
+    return {patterns.canonical(rule.pattern): rule for rule in by_strictness if patterns.is_one(rule.pattern)}

@@ -21,9 +21,9 @@ from registry.digests import Checker, Digests, Integrity
 from registry.errors import NotFound, RegistryError, Unavailable
 from registry.models import Blob, Version
 from registry.upstream import Delivery
-from sync import breaker
-from sync.fetching import client
-from sync.http import USUAL, Origin, Response, Timeouts, UpstreamError
+from sync import breaker, kinds, routing
+from sync.http import USUAL, ForbiddenTarget, Timeouts, TooLarge, UpstreamError
+from sync.kinds import Reply
 from sync.models import Upstream
 from sync.threads import Threads, waiting
 
@@ -45,6 +45,14 @@ class BrokenDelivery(ConnectionResetError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.ECONNRESET, sentence)
+
+
+class NotTaken(Unavailable):
+    """We do not take this tarball, however often it is asked for: it is too large, or where we do not go."""
+
+
+class NotGiven(Unavailable):
+    """The upstream answered, but with something else than the tarball."""
 
 
 class Fetch:
@@ -125,6 +133,8 @@ class Fetch:
                 return self._kept_already() or self._fetch()
         except UpstreamError as error:
             logger.warning("%s could not be fetched: %s", self._version, error.sentence)
+            if isinstance(error, TooLarge | ForbiddenTarget):
+                raise NotTaken(error.sentence) from error
             breaker.failed(self._upstream, error)
             raise Unavailable(error.sentence, retry_after=math.ceil(error.retry_after or 5)) from error
 
@@ -145,20 +155,19 @@ class Fetch:
         if rest := breaker.resting(self._upstream):
             why = f"{self._upstream} cannot be asked now ({self._upstream.last_error})"
             raise Unavailable(f"the tarball of {self._version} is not here, and {why}", retry_after=math.ceil(rest))
-        origin = Origin.of(self._upstream.url)
-        headers = {"accept-encoding": "identity"}
+        routing.require(self._version.package.parsed_name, self._upstream)
         # The next piece of a large tarball may not be long in coming; all of them together may.
         timeout = Timeouts(
             read=min(USUAL.read, settings.UPSTREAM_TIMEOUT_SECONDS), total=settings.TARBALL_TIMEOUT_SECONDS
         )
-        with client().get(self._version.source_url, origin=origin, headers=headers, timeout=timeout) as response:
+        with kinds.source(self._upstream).tarball(self._version.source_url, timeout) as response:
             if response.status in (404, 410):
                 raise NotFound(f"{self._upstream} has no tarball of {self._version}")
             if response.status != 200:
-                raise Unavailable(f"{self._upstream} answered {response.status} for the tarball of {self._version}")
+                raise NotGiven(f"{self._upstream} answered {response.status} for the tarball of {self._version}")
             return self._keep(response)
 
-    def _keep(self, response: Response) -> Blob:
+    def _keep(self, response: Reply) -> Blob:
         checker = self._integrity.checker() if self._integrity else None
         digests = Digests()
         with tempfile.NamedTemporaryFile(dir=blobs.spool_folder(), suffix=".fetch", delete=False) as file:
@@ -166,14 +175,14 @@ class Fetch:
             try:
                 self._receive(response, path, file, [digests, checker] if checker else [digests])
                 if checker and not checker.matches():
-                    raise Unavailable(
+                    raise NotGiven(
                         f"{self._upstream} sent a tarball of {self._version} that does not have its integrity"
                     )
                 return self._put_away(path, digests)
             finally:
                 path.unlink(missing_ok=True)
 
-    def _receive(self, response: Response, path: Path, file: IO[bytes], listeners: Sequence[Digests | Checker]) -> None:
+    def _receive(self, response: Reply, path: Path, file: IO[bytes], listeners: Sequence[Digests | Checker]) -> None:
         self._begin(path, response.content_length)
         try:
             for chunk in response.stream(_CHUNK):
@@ -187,14 +196,14 @@ class Fetch:
 
     def _begin(self, path: Path, size: int | None) -> None:
         if size is not None and size > settings.MAX_TARBALL_BYTES:
-            raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
+            raise NotTaken(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
         with self._changed:
             self._file, self._size = path, size
             self._changed.notify_all()
 
     def _progress(self, size: int) -> None:
         if self._written + size > settings.MAX_TARBALL_BYTES:
-            raise Unavailable(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
+            raise NotTaken(f"the tarball of {self._version} is larger than LARDER_MAX_TARBALL_MB allows")
         with self._changed:
             self._written += size
             self._changed.notify_all()

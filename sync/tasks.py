@@ -1,13 +1,49 @@
 """Celery's side of sync: thin, ids only, and it looks at the rows when it runs."""
 
+import threading
+
 from celery import shared_task
+from django.conf import settings
 
-from sync import running
-from sync.models import SyncTask
+from sync import following, order, running
+from sync.models import Upstream
+
+_SECONDS = 30.0
+# A process has more threads than these: a large download keeps nobody's publish from being heard of.
+_places = threading.BoundedSemaphore(settings.SYNC_AT_ONCE)
 
 
-@shared_task(name="sync.run_due")
+@shared_task(name="sync.run_due", acks_late=True, ignore_result=True)
 def run_due() -> None:
-    """Run what is due now. What is left out is found at the next beat."""
-    for task_id in SyncTask.objects.due().values_list("pk", flat=True)[:20]:
-        running.run(task_id)
+    """Run what is due, beside others who do. What is left is found by the next one."""
+    if not _places.acquire(blocking=False):
+        return
+    try:
+        running.work(_SECONDS)
+    finally:
+        _places.release()
+
+
+def ask_for_a_run() -> None:
+    """The nudge after somebody asked: a message to a worker. Not retried: somebody waits for us."""
+    run_due.apply_async(retry=False, ignore_result=True, expires=10)
+
+
+@shared_task(name="sync.refill", acks_late=True, ignore_result=True)
+def refill() -> None:
+    """Bring back what Redis has lost of the order."""
+    order.refill()
+
+
+@shared_task(name="sync.follow_feeds", ignore_result=True)
+def follow_feeds() -> None:
+    """Have the feeds looked at whose turn it is, each by itself: one that is slow holds no other up."""
+    for upstream in following.due():
+        follow_feed.apply_async((upstream.pk,), ignore_result=True, expires=settings.FEED_SECONDS)
+
+
+@shared_task(name="sync.follow_feed", ignore_result=True)
+def follow_feed(upstream_id: int) -> None:
+    """Look at one feed."""
+    for upstream in Upstream.objects.filter(pk=upstream_id):
+        following.follow(upstream)

@@ -14,8 +14,9 @@ from audit import drain
 from audit.models import Parked
 from registry import access, blobs, catalog, policies
 from registry.upstream import elsewhere
-from sync import fetching, pullthrough
+from sync import pullthrough
 from sync import tarballs as sync_tarballs
+from sync.kinds.registry import client
 from tests.actors import Person
 from tests.effects import Effects
 from tests.fake_upstream import FakeUpstream
@@ -86,5 +87,5 @@ def _commits(request: pytest.FixtureRequest) -> bool:
 def _forget() -> None:
     catalog.forget()
     access.forget()
-    for remembered in (elsewhere, fetching.client, policies._policies):
+    for remembered in (elsewhere, client, policies._policies):
         remembered.cache_clear()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +24,62 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class Service:
+    """A server in a process of its own. Stopped and started again, it keeps its port and what is on its disk."""
+
+    def __init__(
+        self, url: str, command: list, account: str | None, folder: Path, is_ready: Callable[[], bool]
+    ) -> None:
+        self.url = url
+        self._command = command
+        self._account = account
+        self._folder = folder
+        self._is_ready = is_ready
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, user=self._account, cwd=self._folder
+            )
+        _wait(self._is_ready)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal; what does not end is killed."""
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, and go on."""
+        assert self._process, "it is not running"
+        self._process.send_signal(number)
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A new, empty PostgreSQL on a free port; gives its DATABASE_URL."""
+    with postgresql_server() as server:
+        yield server.url
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """A new, empty Redis on a free port; gives its REDIS_URL."""
+    with redis_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgresql_server() -> Iterator[Service]:
+    """A new, empty PostgreSQL that can be stopped and started."""
     binaries = _postgresql_binaries()
     port = free_port()
     account = _unprivileged_account()
@@ -38,37 +91,39 @@ def postgresql() -> Iterator[str]:
         subprocess.run(make, check=True, capture_output=True, user=account, cwd=folder)
         options = ["-c", "fsync=off", "-c", "max_connections=300", "-c", f"unix_socket_directories={folder}"]
         serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), *options]
-        with _process(serve, account, Path(folder), signal.SIGINT):
-            _wait(lambda: _postgresql_answers(binaries, port))
-            url = f"postgres://larder@127.0.0.1:{port}/postgres"
-            yield url
+        url = f"postgres://larder@127.0.0.1:{port}/postgres"
+        with _running(
+            Service(url, serve, account, Path(folder), lambda: _postgresql_answers(binaries, port))
+        ) as server:
+            yield server
 
 
 @contextmanager
-def redis() -> Iterator[str]:
-    """A new, empty Redis on a free port; gives its REDIS_URL."""
+def redis_server() -> Iterator[Service]:
+    """A new, empty Redis that can be stopped and started; then it is empty again."""
     binary = _redis_binary()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="larder-redis-", ignore_cleanup_errors=True) as folder:
         serve = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        with _process(serve, None, Path(folder), signal.SIGTERM):
-            _wait(lambda: _listens(port))
-            yield f"redis://127.0.0.1:{port}/0"
+        url = f"redis://127.0.0.1:{port}/0"
+        with _running(Service(url, serve, None, Path(folder), lambda: _listens(port))) as server:
+            yield server
 
 
 @contextmanager
 def _process(command: list, account: str | None, folder: Path, stop: signal.Signals) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, user=account, cwd=folder)
-    try:
+    with _running(Service("", command, account, folder, lambda: True), stop):
         yield
+
+
+@contextmanager
+def _running(server: Service, stop: signal.Signals = signal.SIGINT) -> Iterator[Service]:
+    """Until the block is left; PostgreSQL does not wait for its clients when it gets SIGINT."""
+    try:
+        server.start()
+        yield server
     finally:
-        process.send_signal(stop)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        server.stop(stop)
 
 
 def _postgresql_binaries() -> Path:

@@ -18,6 +18,8 @@ os.environ.update(
     LARDER_PUBLIC_URL="",
     LARDER_PRIVATE_SCOPES="@acme",
     LARDER_SIGNUP="open",
+    LARDER_LDAP_URL="",
+    LARDER_OIDC_ISSUER="",
     LARDER_LOG_LEVEL="WARNING",
     HOST="127.0.0.1",
 )
@@ -29,5 +31,6 @@ from config.settings import *  # noqa: E402, F403
 ALLOWED_HOSTS = ["*"]
 # Fast, and none of the tests is about how long a password takes to try.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Commits put no messages into a broker: tests drain the journal themselves.
+# Commits put no messages into a broker: tests drain the journal and run sync tasks themselves.
 AUDIT = {}
+SYNC = {}

@@ -7,6 +7,7 @@ from registry.api import (
     access,
     attestations,
     batch,
+    changes,
     downloads,
     install,
     orgs,
@@ -78,6 +79,8 @@ urlpatterns: list[URLPattern] = [
     # npm search
     re_path(r"^-/v1/search/?$", search.SearchView.as_view()),
     re_path(r"^-/all(?:/since)?/?$", search.AllView.as_view()),
+    # Mirrors that follow what changes here
+    re_path(r"^_changes/?$", changes.ChangesView.as_view()),
     # Downloads, which the public registry has on a host of its own
     re_path(
         r"^downloads/(?P<shape>point|range)/(?P<period>[^/\x00]+)(?:/(?P<names>[^\x00]+?))?/?$",

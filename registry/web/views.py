@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from audit import context
 from audit.actors import Actor
-from registry import access
+from registry import access, changes
 from registry.errors import Unauthenticated
 from registry.models import Package, User
 
@@ -20,7 +20,10 @@ def root(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"error": "the root can only be read"}, status=405, headers={"Allow": "GET, HEAD"})
     if "text/html" in request.headers.get("Accept", ""):
         return HttpResponseRedirect("/-/web/")
-    return JsonResponse({"registry": "larder"})
+    facts: dict[str, Any] = {"registry": "larder"}
+    if settings.ANONYMOUS_READ:  # where followers look for the newest change
+        facts["update_seq"] = changes.newest()
+    return JsonResponse(facts)
 
 
 @require_safe

@@ -1,7 +1,7 @@
 from typing import Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 
@@ -11,11 +11,11 @@ class SyncTaskQuerySet(models.QuerySet["SyncTask"]):
         return self.filter(state__in=SyncTask.LIVE)
 
     def due(self) -> Self:
-        """Tasks that a worker may claim now, the most urgent first; a running one whose lease has ended is one too."""
+        """Tasks that a worker may claim now, in no order (`sync.order`); a running one whose lease ended is one too."""
         now = timezone.now()
         waiting = Q(state=SyncTask.State.WAITING, due_at__lte=now)
         abandoned = Q(state=SyncTask.State.RUNNING, leased_until__lt=now)
-        return self.filter(waiting | abandoned).order_by("priority", F("due_at").asc())
+        return self.filter(waiting | abandoned)
 
 
 class SyncTask(models.Model):

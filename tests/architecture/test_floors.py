@@ -14,6 +14,7 @@ MAY_KNOW_REQUESTS = (
     "registry.middleware",
     "registry.admin",
     "sync.admin",
+    "sync.api",
     "audit.context",
     "audit.admin",
 )
@@ -25,7 +26,7 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.owners", "registry.stars", "registry.tags", "registry.visibility", "registry.orgs", "registry.teams",
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
-    "sync.queue", "sync.tarballs",
+    "sync.queue", "sync.tarballs", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def test_edges_do_not_import_each_other(module):
         assert theirs == mine or module.endswith(".apps"), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", [f"registry.{name}" for name in PURE] + ["sync.plan", "sync.reading"])
+@pytest.mark.parametrize("module", [f"registry.{name}" for name in PURE] + ["sync.plan", "sync.reading", "sync.patterns"])
 def test_values_do_not_know_django(module):
     django = {name for name in imports(modules()[module]) if name.startswith(("django", "rest_framework"))}
     assert not django

@@ -4,15 +4,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from django.db import connections
+from redis import Redis
 
 import config.wsgi  # noqa: F401 (it sets logging up; done within a test, that takes caplog's handler away)
 from registry import catalog
-from sync import routing
+from sync import routing, shared
 from sync.models import Freshness, Upstream
+from tests import services
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +73,25 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
         return found
 
     return _eventually
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[services.Service]:
+    """A Redis that a test may stop, as long as it starts it again."""
+    with ExitStack() as running:
+        try:
+            server = running.enter_context(services.redis_server())
+        except services.Absent as reason:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(reason))
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server, settings) -> Iterator[Redis]:
+    """A Redis, empty, that sync uses."""
+    settings.REDIS_URL = redis_server.url
+    shared.forget()
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+    shared.forget()

@@ -1,13 +1,18 @@
 """The wish to bring a package in: one live task per package, claimed by one worker, kept until it is fulfilled."""
 
+import random
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from sync import queue
-from sync.models import SyncTask
+from audit.actors import Actor
+from audit.models import Event
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.models import User
+from sync import order, queue
+from sync.models import SyncTask, Upstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +29,15 @@ def look(task: SyncTask) -> SyncTask:
 
 
 def due_names() -> list[str]:
-    return [task.name for task in SyncTask.objects.due()]
+    """In the order in which workers would get them; they are still due afterwards."""
+    due = dict(SyncTask.objects.due().values_list("pk", "name"))
+    found = [due[pk] for pk in order.due() if pk in due]
+    order.refill()
+    return found
+
+
+def events() -> list[tuple[str, dict]]:
+    return list(Event.objects.order_by("pk").values_list("kind", "facts"))
 
 
 def abandon(task: SyncTask) -> None:
@@ -67,12 +80,6 @@ def test_one_of_many_workers_gets_it(task, crowd):
     assert [claim.state for claim in claims if claim] == [State.RUNNING]
 
 
-def test_the_most_urgent_is_due_first_and_among_equals_the_oldest():
-    for name, priority in [("c", Priority.FEED), ("a", Priority.PERSON), ("d", Priority.FEED), ("b", Priority.MISS)]:
-        queue.ask(name, why="", priority=priority)
-    assert due_names() == ["a", "b", "c", "d"]
-
-
 def test_what_is_finished_is_done_and_can_be_asked_for_again(task):
     queue.finish(queue.claim(task.pk))
     assert (look(task).state, look(task).finished_at is not None) == (State.DONE, True)
@@ -89,26 +96,64 @@ def test_asked_for_while_it_runs_it_runs_once_more(task):
     assert look(task).state == State.DONE
 
 
-def test_what_failed_is_due_later_and_each_time_later_up_to_an_hour(task):
-    delays = []
+def test_what_failed_is_due_at_random_within_a_time_that_doubles_up_to_an_hour(task, monkeypatch):
+    asked = []
+    monkeypatch.setattr(random, "uniform", lambda low, high: asked.append((low, high)) or high)
     for _ in range(20):
         SyncTask.objects.update(due_at=timezone.now())
         queue.put_off(queue.claim(task.pk), "not now")
-        delays.append((look(task).due_at - timezone.now()).total_seconds())
     assert (look(task).state, look(task).error, look(task).attempts) == (State.WAITING, "not now", 20)
-    assert all(ceiling / 2 - 1 <= delay <= ceiling for delay, ceiling in zip(delays, [5, 10, 20, 40], strict=False))
-    assert 1800 - 1 <= max(delays) <= 3600
+    assert asked[:4] == [(0, 5), (0, 10), (0, 20), (0, 40)]
+    assert asked[-1] == (0, 3600)
+    assert timedelta(minutes=59) < look(task).due_at - timezone.now() <= timedelta(minutes=60)
 
 
-def test_what_an_upstream_says_of_when_to_come_back_is_kept(task):
+def test_what_an_upstream_says_of_when_to_come_back_is_kept_and_not_by_all_at_the_same_moment(task, monkeypatch):
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
     queue.put_off(queue.claim(task.pk), "overloaded", retry_after=600)
-    assert look(task).due_at > timezone.now() + timedelta(seconds=590)
+    assert timedelta(seconds=604) < look(task).due_at - timezone.now() <= timedelta(seconds=605)
+
+
+def test_one_that_keeps_failing_is_flagged_once_and_goes_on(task, settings):
+    settings.SYNC_FLAG_AFTER = 3
+    flags = []
+    for _ in range(5):
+        SyncTask.objects.update(due_at=timezone.now())
+        queue.put_off(queue.claim(task.pk), "not now")
+        flags.append(look(task).needs_human)
+    assert flags == [False, False, True, True, True]
+    assert events() == [("sync.flagged", {"attempts": 3, "reason": "not now"})]
+    SyncTask.objects.update(due_at=timezone.now())
+    queue.finish(queue.claim(task.pk))
+    assert (look(task).state, look(task).needs_human) == (State.DONE, False)
+
+
+def test_one_that_kills_its_workers_is_flagged_too(task, settings):
+    settings.SYNC_FLAG_AFTER = 2
+    for _ in range(3):
+        queue.claim(task.pk)
+        abandon(task)
+    assert look(task).needs_human
+
+
+def test_waiting_for_an_upstream_that_must_not_be_asked_is_no_attempt(task):
+    queue.postpone(queue.claim(task.pk), "it is resting", 30)
+    assert (look(task).state, look(task).attempts, look(task).error) == (State.WAITING, 0, "it is resting")
+    assert look(task).due_at > timezone.now() + timedelta(seconds=29)
 
 
 def test_what_is_refused_stays_so_until_somebody_asks_again(task):
     queue.refuse(queue.claim(task.pk), "it is private")
     assert (look(task).state, look(task).error, due_names()) == (State.REFUSED, "it is private", [])
+    assert events() == [("sync.refused", {"reason": "it is private"})]
     assert queue.ask("left-pad", why="a human decided").pk != task.pk
+
+
+def test_asked_for_while_it_is_refused_it_runs_once_more(task):
+    claimed = queue.claim(task.pk)
+    queue.ask("left-pad", why="it was published a moment ago")
+    queue.refuse(claimed, "nobody has it")
+    assert (look(task).state, due_names()) == (State.WAITING, ["left-pad"])
 
 
 def test_a_task_whose_worker_died_is_taken_up_and_the_dead_one_changes_nothing_any_more(task):
@@ -122,8 +167,10 @@ def test_a_task_whose_worker_died_is_taken_up_and_the_dead_one_changes_nothing_a
     queue.note(dead, "I am still here")
     queue.put_off(dead, "it failed")
     queue.refuse(dead, "it is private")
+    queue.postpone(dead, "it rests", 60)
     queue.finish(dead)
     assert (look(task).state, look(task).log, look(task).error) == (State.RUNNING, "", "")
+    assert events() == []
     assert queue.renew(heir)
     queue.finish(heir)
     assert look(task).state == State.DONE
@@ -147,3 +194,123 @@ def test_a_person_in_a_hurry_does_not_wait_for_the_back_off(task):
     queue.put_off(queue.claim(task.pk), "not now")
     queue.hurry(task)
     assert due_names() == ["left-pad"]
+
+
+def test_a_log_that_grows_too_long_loses_its_beginning(task):
+    claimed = queue.claim(task.pk)
+    for character in "abc":
+        queue.note(claimed, character * 40_000)
+    log = look(task).log
+    assert (len(log), "a" * 1000 in log, log.endswith("c\n")) == (100_000, True, True)
+
+
+def test_text_that_no_database_takes_is_kept_as_far_as_it_can_be(task):
+    claimed = queue.claim(task.pk)
+    queue.note(claimed, "half a \ud83d and a \0")
+    queue.put_off(claimed, "a \0")
+    assert (look(task).error, "half a" in look(task).log) == ("a \ufffd", True)
+
+
+# --- Wishes that come together -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (None, None, None),
+        (None, ["1.0.0"], None),
+        (["1.0.0"], None, None),
+        (["1.0.0"], ["1.0.0"], ["1.0.0"]),
+        (["2.0.0"], ["1.0.0", "2.0.0"], ["1.0.0", "2.0.0"]),
+    ],
+    ids=str,
+)
+def test_all_versions_and_some_are_all_and_some_and_some_are_both(first, second, together):
+    queue.ask("left-pad", why="", versions=first)
+    assert queue.ask("left-pad", why="", versions=second).versions == together
+    assert SyncTask.objects.get().versions == together
+
+
+def test_what_is_asked_for_in_a_run_counts_for_the_next_round():
+    claimed = queue.claim(queue.ask("left-pad", why="", versions=["1.0.0"]).pk)
+    queue.ask("left-pad", why="", with_tarballs=True)
+    queue.ask("left-pad", why="", versions=["1.1.0"])
+    queue.finish(claimed)
+    again = queue.claim(claimed.pk)
+    assert (again.versions, again.with_tarballs, again.attempts) == (None, True, 1)
+    queue.finish(again)
+    assert due_names() == [], "it ran exactly once more"
+
+
+def test_where_from_is_kept_until_somebody_says_otherwise():
+    old = Upstream.objects.create(name="old", url="https://old.example")
+    new = Upstream.objects.create(name="new", url="https://new.example")
+    queue.ask("left-pad", why="", upstream=old)
+    assert queue.ask("left-pad", why="").upstream == old
+    assert queue.ask("left-pad", why="", upstream=new).upstream == new
+
+
+def test_many_who_ask_for_different_versions_get_all_of_them(crowd, transactional_db):
+    numbers = iter([f"1.0.{patch}" for patch in range(8)])
+    asked = crowd(8, lambda: queue.ask("left-pad", why="a crowd", versions=[next(numbers)]))
+    assert {future.result(20).pk for future in asked} == {SyncTask.objects.get().pk}
+    assert len(SyncTask.objects.get().versions) == 8
+
+
+def test_what_is_asked_for_in_a_transaction_that_fails_was_never_asked_for():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        queue.ask("left-pad", why="a test")
+        raise ZeroDivisionError
+    assert (SyncTask.objects.count(), due_names()) == (0, [])
+
+
+# --- What operators do -------------------------------------------------------------------------------------------
+
+
+OPERATOR = Actor.system("a test")
+
+
+def test_a_cancelled_task_is_over_and_its_worker_changes_nothing_any_more(task):
+    claimed = queue.claim(task.pk)
+    queue.cancel(task, "the wrong name", actor=OPERATOR)
+    assert queue.renew(claimed) is None
+    queue.finish(claimed)
+    assert (look(task).state, look(task).reason, due_names()) == (State.CANCELLED, "the wrong name", [])
+    assert events() == [("sync.cancelled", {"reason": "the wrong name"})]
+    with pytest.raises(Conflict):
+        queue.cancel(task, "once more", actor=OPERATOR)
+    assert queue.ask("left-pad", why="now really").pk != task.pk
+
+
+@pytest.mark.parametrize("end", [queue.refuse, queue.put_off], ids=["refused", "put off"])
+def test_a_task_that_is_tried_again_begins_as_if_for_the_first_time(task, end):
+    end(queue.claim(task.pk), "it is private")
+    queue.retry(task, "the rule was wrong", actor=OPERATOR)
+    assert (look(task).state, look(task).attempts, look(task).finished_at) == (State.WAITING, 0, None)
+    assert (look(task).reason, due_names()) == ("the rule was wrong", ["left-pad"])
+    assert events()[-1] == ("sync.retried", {"reason": "the rule was wrong"})
+
+
+def test_a_running_task_that_is_tried_again_runs_once_more(task):
+    claimed = queue.claim(task.pk)
+    queue.retry(task, "to be sure", actor=OPERATOR)
+    queue.finish(claimed)
+    assert look(task).state == State.WAITING
+
+
+def test_an_old_task_is_not_tried_again_beside_one_that_is_live(task):
+    queue.finish(queue.claim(task.pk))
+    queue.ask("left-pad", why="somebody else")
+    with pytest.raises(Conflict, match="another sync of left-pad"):
+        queue.retry(task, "to be sure", actor=OPERATOR)
+    assert (look(task).state, events()) == (State.DONE, [])
+
+
+@pytest.mark.parametrize("verb", [queue.cancel, queue.retry])
+def test_operators_say_why_and_others_may_not(task, verb):
+    with pytest.raises(Invalid, match="say why"):
+        verb(task, " ", actor=OPERATOR)
+    somebody = User.objects.create_user("somebody")
+    with pytest.raises(Forbidden):
+        verb(task, "because", actor=Actor.user("somebody", user_id=somebody.pk))
+    assert (look(task).state, look(task).reason, events()) == (State.WAITING, "", [])

@@ -12,7 +12,8 @@ from registry import upstream as socket
 from registry.errors import Unavailable
 from registry.models import Blob, Version
 from registry.upstream import Delivery
-from sync import breaker, tarballs
+from sync import breaker
+from sync.kinds.registry import client
 from sync.tarballs import BrokenDelivery
 from tests.sync.halfway import Halfway
 
@@ -144,7 +145,7 @@ def test_nobody_waits_for_ever_when_the_database_goes_away_meanwhile(upstream, p
 def test_one_that_takes_longer_than_a_document_may_still_comes(upstream, publish, settings):
     version = publish(1000)
     settings.UPSTREAM_TIMEOUT_SECONDS = 1.0
-    tarballs.client.cache_clear()
+    client.cache_clear()
     upstream.fault("*.tgz", "drip", chunk=100, seconds=0.2)
     assert b"".join(ask(version).chunks) == whole(upstream, version)
 
