@@ -22,7 +22,7 @@ from registry.models import User
 _NOT_RIGHT = "the user name or the password is not right; if you have none, ask an operator for an account"
 
 # Each attempt counts until it was judged: people who are right at the same moment must not look like one who guesses.
-_judging = threading.BoundedSemaphore(4)
+_judging = threading.BoundedSemaphore(2)
 
 # Passwords that were right of late, as HMACs under a key of this process, and until when they are taken for right.
 _recognised: dict[bytes, float] = {}
