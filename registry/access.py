@@ -164,7 +164,7 @@ def _require_new(actor: Actor, name: PackageName) -> None:
         raise Forbidden(f"this token may not publish {name}: use another one, or log in")
     if name.scope and not is_private_scope(name):
         raise Forbidden(f"{name.scope} is not a scope of this registry: an operator adds it to LARDER_PRIVATE_SCOPES")
-    if name.scope and _is_membered(name.scope) and not may_create_in(actor, name.scope):
+    if name.scope and _is_organisation(name.scope) and not may_create_in(actor, name.scope):
         raise Forbidden(f"{actor.name} is not a member of {name.scope}: ask one of its owners to add you")
     require_second_factor(actor)
 
@@ -300,8 +300,8 @@ def _role(actor: Actor, scope: str) -> str | None:
     return rows.values_list("role", flat=True).first()
 
 
-def _is_membered(scope: str) -> bool:
-    return Member.objects.filter(scope__name=scope).exists()
+def _is_organisation(scope: str) -> bool:
+    return Scope.objects.filter(name=scope).exists()
 
 
 class _Scopes(NamedTuple):

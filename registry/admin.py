@@ -11,11 +11,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from audit import context
+from audit import context, journal
 from audit.actors import Actor
-from registry import invitations, orgs, second_factor, teams, tokens, unpublishing
+from registry import invitations, orgs, profile, second_factor, teams, tokens, unpublishing
 from registry.admin_login import AdminLoginForm
 from registry.errors import RegistryError
+from registry.events import USER_CHANGED
 from registry.models import Blob, Grant, Invitation, Member, Package, Scope, Team, Token, User, Version
 
 
@@ -298,6 +299,21 @@ def _actor(request: HttpRequest) -> Actor:
 @admin.register(User)
 class PersonAdmin(DjangoUserAdmin):
     actions = ["switch_off_second_factor"]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save, and tell the journal who may do what from now on."""
+        super().save_model(request, obj, form, change)
+        journal.record(
+            USER_CHANGED, f"user:{obj.username}", actor=_actor(request), fields=", ".join(sorted(form.changed_data)),
+            is_active=obj.is_active, is_operator=obj.is_superuser,
+        )  # fmt: skip
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """Set a password; whoever was logged in with the old one is not any more."""
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
+            profile.end_sessions(User.objects.get(pk=id), actor=_actor(request))
+        return response
 
     @admin.action(description="Switch off the second factor of people who have lost it", permissions=["change"])
     def switch_off_second_factor(self, request: HttpRequest, chosen: QuerySet[User]) -> None:

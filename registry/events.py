@@ -14,6 +14,7 @@ PACKAGE_UNDEPRECATED = define("package.undeprecated", "versions of {subject} are
 PACKAGE_MIRRORED = define(
     "package.mirrored", "{subject} was brought up to date: {added} added, {edited} edited", ["removed"]
 )
+USER_CHANGED = define("user.changed", "{actor} changed {fields} of {subject}", ["is_active", "is_operator"])
 USER_CREATED = define("user.created", "{subject} was created", ["is_admin"])
 PASSWORD_CHANGED = define("user.password.changed", "{subject} has a new password", ["revoked"])
 PROFILE_CHANGED = define("user.profile.changed", "{subject} changed {fields} of their profile")

@@ -13,7 +13,7 @@ from audit.actors import Actor
 from registry import lifecycle, people, tokens
 from registry.errors import Forbidden, Invalid
 from registry.events import PASSWORD_CHANGED, PROFILE_CHANGED
-from registry.models import Token, User
+from registry.models import Token, User, WebSession
 
 # What is kept of a profile beside the e-mail address, which has a column.
 KEPT = ("fullname", "homepage", "freenode", "twitter", "github")
@@ -82,8 +82,18 @@ def _set(user: User, fields: Mapping[str, str], *, actor: Actor) -> None:
 def _set_password(user: User, stored: str, *, actor: Actor) -> None:
     user.password = stored
     user.save(update_fields=["password"])
-    sessions = Token.objects.valid().filter(user=user, kind=Token.Kind.SESSION).exclude(pk=actor.token_id or 0)
-    others = list(sessions.select_related("user").order_by("pk"))
-    journal.record(PASSWORD_CHANGED, f"user:{user.username}", actor=actor, revoked=len(others))
-    for token in others:
-        tokens.revoke(token, actor=actor)
+    end_sessions(user, actor=actor)
+
+
+def end_sessions(user: User, *, actor: Actor) -> None:
+    """Log the person out everywhere but where `actor` acts, because they have another password now.
+
+    Logins in a browser that are under way end too: who knew the old password may have begun them.
+    """
+    with transaction.atomic():
+        sessions = Token.objects.valid().filter(user=user, kind=Token.Kind.SESSION).exclude(pk=actor.token_id or 0)
+        others = list(sessions.select_related("user").order_by("pk"))
+        WebSession.objects.filter(user=user).delete()
+        journal.record(PASSWORD_CHANGED, f"user:{user.username}", actor=actor, revoked=len(others))
+        for token in others:
+            tokens.revoke(token, actor=actor)

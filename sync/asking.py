@@ -35,10 +35,9 @@ def ask(
     """
     _require_may_ask(actor)
     _require_not_too_often(actor)
-    _require_visible(name, actor)
     route = routing.route(name)
-    if route.upstream is None:
-        raise Forbidden(f"{name} is not fetched: {route.why}")
+    if route.upstream is None or not _is_visible(name, actor):  # in the same words, as of a package and of none
+        raise Forbidden(f"{name} is not fetched: no upstream may be asked for it")
     if source not in (None, route.upstream.name):
         raise Forbidden(f"{name} is fetched from {route.upstream} here, not from {source[:100]}: leave that out")
     with transaction.atomic():
@@ -53,10 +52,9 @@ def ask(
 def find(name: PackageName, task_id: str, *, viewer: Actor) -> SyncTask:
     """The task of `name` that has this id. Raises `NotFound` for another package's, and for what is not to be seen."""
     access.require_reader(viewer)
-    _require_visible(name, viewer)
     is_id = task_id.isascii() and task_id.isdigit() and len(task_id) <= _LONGEST_ID
     task = SyncTask.objects.filter(name=str(name), pk=int(task_id)).first() if is_id else None
-    if task is None:
+    if task is None or not _is_visible(name, viewer):  # in the same words: who may not see it must not know of it
         raise NotFound(f"{name} has no sync {task_id[:100]}")
     return task
 
@@ -85,8 +83,6 @@ def _too_many(attempt: Attempt) -> TooManyAttempts:
     return TooManyAttempts(sentence, retry_after=seconds)
 
 
-def _require_visible(name: PackageName, actor: Actor) -> None:
-    """Raise what a missing package gets when there is one that `actor` may not read."""
+def _is_visible(name: PackageName, actor: Actor) -> bool:
     stamp = Package.objects.stamp(str(name))
-    if stamp is not None and not access.may_read(actor, name, stamp):
-        access.hide(name)
+    return stamp is None or access.may_read(actor, name, stamp)

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from audit import context
 from audit.actors import Actor
 from registry import access, people, second_factor, tokens
-from registry.errors import OtpRequired, Unauthenticated
+from registry.errors import OtpRequired, TooManyAttempts, Unauthenticated
 from registry.models import Token, User
 
 # Where a request keeps the answer, beside what WSGI keeps there.
@@ -59,7 +59,7 @@ def viewer_of(request: Request) -> Actor:
     def find() -> Actor:
         try:
             return actor_of(request)
-        except Unauthenticated:
+        except (Unauthenticated, TooManyAttempts):
             if not settings.ANONYMOUS_READ:
                 raise
             return Actor.anonymous().as_of(context.current())

@@ -41,6 +41,7 @@ class DoneView(APIView):
     """`/-/v1/login/done/<secret>`: what a client polls."""
 
     authentication_classes = ()
+    http_method_names = ("get",)  # a HEAD would take the token, and nobody would have it
 
     def get(self, request: Request, secret: str) -> Response:
         """GET: 202 while the person is busy, then the token, once."""

@@ -20,7 +20,7 @@ class User(AbstractUser):
 class Scope(models.Model):
     """A scope that is ours, such as `@acme`; npm calls its people an organisation.
 
-    While it has no members, everybody who may publish at all may publish new packages in it.
+    New packages in it are for its members. A scope of LARDER_PRIVATE_SCOPES that has no row is everybody's.
     """
 
     name = models.CharField(max_length=214, unique=True)

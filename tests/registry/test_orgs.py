@@ -428,3 +428,11 @@ def test_a_mistyped_scope_is_given_up_in_the_admin(admin_client, alice, effects)
 
 def test_everybody_of_the_story_is_somebody():
     assert {person.name for person in gather().values()} == {"", *PEOPLE}
+
+
+def test_a_scope_that_its_last_developer_leaves_is_not_everybodys(alice, bob):
+    scope = Scope.objects.create(name="@acme")
+    member = Member.objects.create(scope=scope, user=User.objects.get(username="bob"))
+    assert bob.publish("@acme/first", "1.0.0").status == 201
+    member.delete()
+    assert alice.publish("@acme/second", "1.0.0").status == 403

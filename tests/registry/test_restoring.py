@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -129,7 +130,8 @@ def test_nobody_else_does(alice, pad, client, effects):
     client.force_login(user)
     asked = {"action": "restore", "_selected_action": [Version.objects.get(number="1.0.0").pk]}
     assert client.post("/-/admin/registry/version/", asked).status_code == 403
-    user.user_permissions.add(Permission.objects.get(codename="view_version"))
+    rows = ContentType.objects.get_for_model(Version)
+    user.user_permissions.add(Permission.objects.get_or_create(codename="view_version", content_type=rows)[0])
     answer = client.post("/-/admin/registry/version/", asked, follow=True)
     assert "only operators" in str(*answer.context["messages"])
     assert effects() == []

@@ -219,7 +219,7 @@ def test_a_private_name_is_not_asked_for_upstream(alice, upstream, effects, road
 def test_without_an_upstream_nothing_is_asked_for(alice, settings, effects, road):
     settings.UPSTREAM_URL = "none"
     assert refusal(alice.send("PUT", road.format("left-pad")))[1] == (
-        "left-pad is not fetched: no upstream is configured"
+        "left-pad is not fetched: no upstream may be asked for it"
     )
     assert effects() == []
 
@@ -271,10 +271,13 @@ def test_what_somebody_may_not_see_is_as_if_it_were_not_there(alice, bob, effect
     Package.objects.update(is_restricted=True)
     task = SyncTask.objects.create(name="secret", why="a secret reason")
     effects()
-    status, sentence = refusal(bob.send("PUT", road.format("secret")))
-    assert (status, "secret is not in this registry" in sentence) == (404, True)
+    shut = (403, "secret is not fetched: no upstream may be asked for it")  # as of a name that is ours and not taken
+    assert refusal(bob.send("PUT", road.format("secret"))) == shut
+    missing = "@acme/missing"
     for part in ("", "/log"):
-        assert refusal(watch(bob, "secret", str(task.pk), part=part))[0] == 404
+        hidden = refusal(watch(bob, "secret", str(task.pk), part=part))
+        none = refusal(watch(bob, missing, str(task.pk), part=part))
+        assert hidden == (404, none[1].replace(missing, "secret"))
         assert watch(alice, "secret", str(task.pk), part=part).status == 200
     assert refusal(bob.send("GET", f"/secret/sync/log/{task.pk}"))[0] == 404
     assert effects() == []

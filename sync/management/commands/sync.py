@@ -1,101 +1,155 @@
-"""`manage.py sync <pkg> [<pkg>…]`."""
+"""`manage.py sync <pkg>[@version]…`."""
 
 import sys
 import time
-from collections import deque
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from tqdm import tqdm
 
-from registry.errors import Invalid
-from registry.names import PackageName
-from sync import queue, running
-from sync.models import SyncTask
+from registry.errors import Invalid, RegistryError
+from registry.models import Package
+from sync import batches, lockfiles, routing
+from sync.batches import Fate, Outcome
+from sync.lockfiles import Pin
+from sync.models import SyncTask, Upstream
 
-_ATTEMPTS = 3
+_INTERRUPTED = 130  # as a shell tells of a program that Ctrl-C has ended
+_NAMED = 10
 
 
 class Command(BaseCommand):
     """Brings packages in now, and says whether all came."""
 
-    help = "Bring packages in from their upstreams now: metadata and tarballs. Exit status 0 only when all are in."
+    help = (
+        "Bring packages in from their upstreams now: metadata and tarballs. "
+        "Exit status: 0 when all is in; 1 when a package was refused or failed, or a version was skipped; "
+        "130 after Ctrl-C. What has not come in yet stays in the queue for workers, and the same command goes on with "
+        "it: what is here is not fetched again."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """The parser, in which `--version` is a package's and not Django's."""
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which, and how much of them."""
-        parser.add_argument("packages", nargs="+", metavar="package")
-        parser.add_argument("--no-tarballs", action="store_true", help="metadata only; tarballs come when asked for")
-        parser.add_argument("--dependencies", action="store_true", help="also what their latest versions need")
+        add = parser.add_argument
+        add("packages", nargs="*", metavar="package[@version]", help="a name for all versions")
+        add("--version", dest="number", help="the one of those that are named without a version")
+        add("--from", dest="source", metavar="UPSTREAM", help="where these come from, if the rules allow it")
+        add("--dependencies", action="store_true", help="also what their latest versions need, from where rules say")
+        add(
+            "--file", dest="files", action="append", default=[], type=Path, metavar="PATH",
+            help="a lockfile of npm, pnpm or yarn, or lines of package[@version]; several times",
+        )  # fmt: skip
+        add("--all-existing", action="store_true", help="all that came from upstreams; with --from, from that one")
+        add("--no-tarballs", action="store_true", help="metadata only; tarballs come when asked for")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Ask, run, count."""
-        began = time.monotonic()
+        began, outcomes = time.monotonic(), list[Outcome]()
         try:
-            names = [str(PackageName.parse(text)) for text in options["packages"]]
-        except Invalid as error:
+            for outcome in self._outcomes(options):
+                outcomes.append(outcome)
+        except RegistryError as error:
             raise CommandError(error.sentence) from error
-        wishes = {"with_tarballs": not options["no_tarballs"], "with_dependencies": options["dependencies"]}
-        tasks = [queue.ask(name, why="manage.py sync", **wishes) for name in dict.fromkeys(names)]
-        total, failed = self._run(deque(task.pk for task in tasks))
-        if failed:
-            raise CommandError(f"{len(failed)} of {total} did not come in: {', '.join(failed)}")
-        self.stdout.write(f"all {total} in, in {time.monotonic() - began:.1f} s")
+        except KeyboardInterrupt:
+            told = f"stopped after {len(outcomes)} packages; workers go on with the others, or the same command does"
+            raise CommandError(told, returncode=_INTERRUPTED) from None
+        self._sum_up(outcomes, time.monotonic() - began)
 
-    def _run(self, waiting: deque[int]) -> tuple[int, list[str]]:
-        """Run these tasks and those that they ask for. Returns how many there were, and the names that failed."""
-        seen = set(waiting)
-        failed = []
-        with tqdm(total=len(waiting), unit="package", disable=not sys.stderr.isatty()) as bar:
-            while waiting:
-                task = SyncTask.objects.get(pk=waiting.popleft())
-                bar.set_postfix_str(task.name)
-                if not self._run_one(task, bar):
-                    failed.append(task.name)
-                found = self._needed_by(task, seen)
-                seen.update(found)
-                waiting.extend(found)
-                bar.total = len(seen)
-                bar.update()
-        return len(seen), failed
+    def _outcomes(self, options: dict[str, Any]) -> Iterator[Outcome]:
+        """What becomes of each, when it is known; the bar and the lines say it too."""
+        upstream = _upstream(options["source"])
+        wanted = _wanted(options, upstream)
+        with tqdm(unit=" packages", disable=not sys.stderr.isatty()) as bar:
+            batch = batches.ask(
+                wanted,
+                progress=lambda name, done, total: bar.set_postfix_str(f"{name} {done}/{total} tarballs"),
+                priority=SyncTask.Priority.BACKFILL if options["all_existing"] else SyncTask.Priority.PERSON,
+                with_tarballs=not options["no_tarballs"],
+                with_dependencies=options["dependencies"],
+                upstream=upstream,
+            )
+            bar.reset(batch.total)
+            for outcome in batch.run():
+                if bar.disable or not self.stdout.isatty():
+                    self.stdout.write(f"{outcome.name}: {outcome.line}")
+                bar.total = batch.total
+                bar.update(outcome.fate in (Fate.IN, Fate.UNCHANGED))
+                yield outcome
 
-    def _needed_by(self, task: SyncTask, seen: set[int]) -> list[int]:
-        """The tasks for what this one's package needs, whoever asked for them; a worker may have done them."""
-        if not task.with_dependencies:
-            return []
-        names = running.dependencies(PackageName.parse(task.name))
-        equal = SyncTask.objects.filter(name__in=names, with_dependencies=True)
-        if task.with_tarballs:
-            equal = equal.filter(with_tarballs=True)
-        newest = dict(equal.order_by("pk").values_list("name", "pk"))
-        return [pk for pk in newest.values() if pk not in seen]
+    def _sum_up(self, outcomes: list[Outcome], seconds: float) -> None:
+        """Print the table, and raise `CommandError` unless all of it is in."""
+        fates, skipped = Counter(outcome.fate for outcome in outcomes), sum(outcome.skipped for outcome in outcomes)
+        for word, count in [*((fate, fates[fate]) for fate in Fate), ("skipped versions", skipped)]:
+            self.stdout.write(f"  {word:<16}  {count:>6}")
+        missed = [outcome for outcome in outcomes if outcome.fate in (Fate.REFUSED, Fate.FAILED)]
+        for outcome in [*missed, *(outcome for outcome in outcomes if outcome.skipped)]:
+            self.stdout.write(f"  {'skipped' if outcome.skipped else outcome.fate:<8}  {outcome.name}: {outcome.line}")
+        if missed:
+            raise CommandError(f"{len(missed)} of {len(outcomes)} did not come in: {_names(missed)}")
+        if skipped:
+            raise CommandError(f"done, with {skipped} skipped")
+        self.stdout.write(f"all {len(outcomes)} in, in {seconds:.1f} s")
 
-    def _run_one(self, task: SyncTask, bar: Any) -> bool:
-        """Run a task until it is done, a few times at most; a worker may have taken it meanwhile."""
 
-        def show(done: int, total: int, _line: str) -> None:
-            bar.set_postfix_str(f"{task.name} {done}/{total} tarballs")
+def _upstream(name: str | None) -> Upstream | None:
+    if name is None:
+        return None
+    routing.default_upstream()  # so that there is a row of it
+    upstream = Upstream.objects.filter(name=name).first()
+    if upstream is None:
+        raise Invalid(f"there is no upstream {name[:100]}: manage.py upstream list shows those that there are")
+    return upstream
 
-        for attempt in range(_ATTEMPTS):
-            time.sleep(attempt)
-            queue.hurry(task)
-            result = running.run(task.pk, progress=show)
-            if result is not None:
-                bar.clear()
-                self.stdout.write(f"{task.name}: {result.line}")
-            task.refresh_from_db()
-            if task.state == SyncTask.State.RUNNING:
-                task = self._wait(task)
-            if task.state not in SyncTask.LIVE:
-                break
-        if result is None and task.state == SyncTask.State.DONE:
-            bar.clear()
-            self.stdout.write(f"{task.name}: in, brought by a worker")
-        return task.state == SyncTask.State.DONE
 
-    def _wait(self, task: SyncTask) -> SyncTask:
-        """Wait while a worker runs the task."""
-        while task.state == SyncTask.State.RUNNING and task.leased_until and task.leased_until > timezone.now():
-            time.sleep(0.5)
-            task.refresh_from_db()
-        return task
+def _wanted(options: dict[str, Any], upstream: Upstream | None) -> dict[str, set[str] | None]:
+    """The versions that are wanted of each package; None: all. Who wants all and some of one wants all."""
+    wanted: dict[str, set[str] | None] = {}
+    for name, number in _pins(options, upstream):
+        numbers = wanted.setdefault(name, set())
+        if number is None:
+            wanted[name] = None
+        elif numbers is not None:
+            numbers.add(number)
+    if not wanted and not options["all_existing"]:
+        raise Invalid("say which packages: their names, --file with a lockfile or a list, or --all-existing")
+    return wanted
+
+
+def _pins(options: dict[str, Any], upstream: Upstream | None) -> Iterator[Pin]:
+    number = options["number"]
+    named = [Pin.parse(text) for text in options["packages"]]
+    if number is not None and all(pin.version for pin in named):
+        raise Invalid("--version is for packages that are named without one, and there are none")
+    for pin in named:
+        yield pin if pin.version or number is None else Pin.parse(f"{pin.name}@{number}")
+    for path in options["files"]:
+        yield from _read(path)
+    if options["all_existing"]:
+        existing = Package.objects.filter(unpublished_at=None).exclude(origin=None)
+        existing = existing if upstream is None else existing.filter(origin=upstream.name)
+        for name in existing.order_by("name").values_list("name", flat=True):
+            yield Pin(name, None)
+
+
+def _read(path: Path) -> list[Pin]:
+    """What a file names. Raises `Invalid` with a sentence for a file that cannot be read."""
+    try:
+        return lockfiles.read(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} is no text: give a lockfile or a list of packages") from error
+    except Invalid as error:
+        raise Invalid(f"{path} cannot be used: {error.sentence}") from error
+
+
+def _names(outcomes: list[Outcome]) -> str:
+    more = f" and {len(outcomes) - _NAMED} more" if len(outcomes) > _NAMED else ""
+    return ", ".join(outcome.name for outcome in outcomes[:_NAMED]) + more
