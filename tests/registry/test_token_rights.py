@@ -195,7 +195,7 @@ def test_what_a_token_lets_an_operator_do(root, kind):
 def test_what_a_token_lets_a_stranger_do():
     stranger = User.objects.create(username="eve")
     everybodys = done(Actor.user("eve", user_id=stranger.pk))
-    assert everybodys == {"public", "publish-other-new", "write", "account", "make-token"} | {"publish-new"}
+    assert everybodys == {"public", "publish-other-new", "write", "account", "make-token"}
     for wanted, allowed in TABLE.values():
         assert done(holder(stranger, wanted)) == everybodys & set(allowed.split())
 
