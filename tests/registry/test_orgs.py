@@ -391,7 +391,7 @@ def test_members_are_changed_in_the_admin_and_refusals_are_read_there(admin_clie
     page = reverse("admin:registry_scope_change", args=[scope.pk])
     assert admin_client.get(page).status_code == 200
     effects()
-    rows = {member.user.username: member for member in Member.objects.all()}
+    rows = {member.user.username: member for member in Member.objects.order_by("pk")}
 
     def save(**change: str):
         sent = {}
