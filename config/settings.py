@@ -1,6 +1,7 @@
 """All settings, top to bottom. Everything runs with nothing set: that is the embedded shape.
 
-Each variable is documented where it is read. Values come from the environment, then from `.env` beside `manage.py`.
+Each variable is documented where it is read: here, and for what one app only needs in `config/settings_<app>.py`.
+Values come from the environment, then from `.env` beside `manage.py`.
 """
 
 import contextlib
@@ -9,27 +10,11 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
-
 from config import logs
+from config.env import BASE_DIR, env, number
+from config.settings_registry import *  # noqa: F403
+from config.settings_sync import *  # noqa: F403
 from registry import signin
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-
-def number(name: str, default: int) -> int:
-    """The whole number that the variable holds."""
-    try:
-        value = int(env.int(name, default=default))
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise ImproperlyConfigured(f"{name} is {env.str(name)!r}; it must be a whole number, and not below zero")
-    return value
-
 
 # --- Identity ------------------------------------------------------------------------------------------------------
 
@@ -53,6 +38,9 @@ PORT = number("PORT", 8000)
 # hold up the others, so there are more of them than clients usually open connections.
 WORKERS = number("LARDER_WORKERS", 2)
 THREADS = number("LARDER_THREADS", 64)
+# LARDER_MAX_WAITING: readers of each web process that may wait for upstreams at once. Keep it below LARDER_THREADS: the
+# threads that are left serve what is here, however ill an upstream is.
+MAX_WAITING = number("LARDER_MAX_WAITING", max(1, THREADS * 3 // 4))
 # LARDER_STALL_SECONDS: how long a client may send nothing in the middle of a request. It holds a thread meanwhile.
 STALL_SECONDS = number("LARDER_STALL_SECONDS", 60)
 
@@ -246,7 +234,7 @@ S3_REDIRECT = env.bool("LARDER_S3_REDIRECT", default=True)
 # then handed to nginx with X-Accel-Redirect. Empty: sent by the web server itself.
 ACCEL_PREFIX = env.str("LARDER_ACCEL_PREFIX", default="").rstrip("/")
 
-# --- Registry ------------------------------------------------------------------------------------------------------
+# --- Sockets ------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["registry.api.auth.RegistryAuthentication"],
@@ -270,79 +258,6 @@ AUDIT = {
     # LARDER_TRUSTED_PROXIES: how many proxies stand in front, so that X-Forwarded-For tells where a request comes from.
     "TRUSTED_PROXIES": number("LARDER_TRUSTED_PROXIES", 0),
 }
-
-# LARDER_PRIVATE_SCOPES: these scopes are ours: people publish into them and no upstream is ever asked for them.
-PRIVATE_SCOPES = frozenset(
-    scope if scope.startswith("@") else f"@{scope}"
-    for scope in (item.strip().lower() for item in env.list("LARDER_PRIVATE_SCOPES", default=[]))
-    if scope
-)
-# LARDER_SIGNUP: `open`: `npm login` with a new name creates the person; `invite`: who has an invitation
-# (`manage.py invite`) signs up in the browser; `closed`: an operator creates people.
-SIGNUP = env.str("LARDER_SIGNUP", default="closed")
-# LARDER_MAX_ATTEMPTS, LARDER_MAX_ATTEMPTS_PER_ADDRESS: how many passwords and one-time passwords may be wrong in 15
-# minutes, on one person and from one address. Behind a proxy the address needs LARDER_TRUSTED_PROXIES.
-MAX_ATTEMPTS = number("LARDER_MAX_ATTEMPTS", 10)
-MAX_ATTEMPTS_PER_ADDRESS = number("LARDER_MAX_ATTEMPTS_PER_ADDRESS", 100)
-# LARDER_LOGIN_MINUTES: how long a client waits for its person to sign in, or show a second factor, in a browser.
-LOGIN_MINUTES = number("LARDER_LOGIN_MINUTES", 10)
-
-# LARDER_DEFAULT_ACCESS: who may read a new package when its publisher does not say: `public`: everybody who may read
-# here; `restricted`: those who have a right to it.
-DEFAULT_ACCESS = env.str("LARDER_DEFAULT_ACCESS", default="public")
-# LARDER_MAX_TOKEN_DAYS: how long a granular token may live at most, and does when its maker does not say.
-MAX_TOKEN_DAYS = max(1, number("LARDER_MAX_TOKEN_DAYS", 365))
-
-# LARDER_UNDO_DAYS: how long an operator can restore what was unpublished; after that its tarballs are deleted.
-UNDO_DAYS = number("LARDER_UNDO_DAYS", 30)
-# LARDER_REPUBLISH_HOURS: how long the name of an unpublished package is kept for its maintainers.
-REPUBLISH_HOURS = number("LARDER_REPUBLISH_HOURS", 24)
-
-# LARDER_MAX_TARBALL_MB, LARDER_MAX_METADATA_MB: the largest tarball and the largest rest of a publish, in MiB.
-MAX_TARBALL_BYTES = number("LARDER_MAX_TARBALL_MB", 512) << 20
-MAX_METADATA_BYTES = number("LARDER_MAX_METADATA_MB", 64) << 20
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # for the admin's forms; publishes are streamed and have the limits above
-
-# LARDER_RING_MB: memory of each web process for documents that are ready to send, in MiB.
-RING_BYTES = number("LARDER_RING_MB", 64) << 20
-# LARDER_FRONT_DOOR: answer public reads from that memory before Django is asked ("no" sends all through Django).
-FRONT_DOOR = env.bool("LARDER_FRONT_DOOR", default=True)
-
-# --- Sync ----------------------------------------------------------------------------------------------------------
-
-# LARDER_UPSTREAM_URL: the registry that packages are fetched from. bin/run writes the one that it finds in the npm
-# client's configuration into .env. "none": nothing is ever fetched.
-UPSTREAM_URL = env.str("LARDER_UPSTREAM_URL", default="https://registry.npmmirror.com").rstrip("/")
-# LARDER_UPSTREAM_CA: file with the certificates to trust for the upstream, when the system's do not know it.
-UPSTREAM_CA = env.str("LARDER_UPSTREAM_CA", default="")
-# LARDER_FRESH_SECONDS: how long what an upstream said of a package is taken for current.
-FRESH_SECONDS = number("LARDER_FRESH_SECONDS", 300)
-# LARDER_MISSING_SECONDS: how long an upstream's "no such package" is taken for current.
-MISSING_SECONDS = number("LARDER_MISSING_SECONDS", 30)
-# LARDER_UPSTREAM_BUDGET_SECONDS: how long a reader waits for an upstream when we could answer from what is here.
-UPSTREAM_BUDGET_SECONDS = number("LARDER_UPSTREAM_BUDGET_SECONDS", 3)
-# LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
-UPSTREAM_TIMEOUT_SECONDS = number("LARDER_UPSTREAM_TIMEOUT_SECONDS", 60)
-# LARDER_MAX_WAITING: readers of each web process that may wait for upstreams at once. Keep it below LARDER_THREADS: the
-# threads that are left serve what is here, however ill an upstream is.
-MAX_WAITING = number("LARDER_MAX_WAITING", max(1, THREADS * 3 // 4))
-# LARDER_TARBALL_TIMEOUT_SECONDS: how long one tarball may take in all.
-TARBALL_TIMEOUT_SECONDS = number("LARDER_TARBALL_TIMEOUT_SECONDS", 1800)
-# LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
-MAX_PACKUMENT_BYTES = number("LARDER_MAX_PACKUMENT_MB", 128) << 20
-# LARDER_SYNC_AT_ONCE: sync tasks that one worker process runs at once.
-SYNC_AT_ONCE = max(1, number("LARDER_SYNC_AT_ONCE", 4))
-# LARDER_SYNC_LEASE_SECONDS: how long after the death of a worker its sync tasks are taken up by others.
-SYNC_LEASE_SECONDS = max(1, number("LARDER_SYNC_LEASE_SECONDS", 60))
-# LARDER_SYNC_FLAG_AFTER: after how many attempts a task is flagged for a human. It goes on being tried.
-SYNC_FLAG_AFTER = max(1, number("LARDER_SYNC_FLAG_AFTER", 10))
-SYNC = {"WAKE": "sync.tasks.ask_for_a_run"}  # the nudge after somebody asked for a package: a message to a worker
-# LARDER_SYNC_BY: who may ask over HTTP that a package be fetched (`cnpm sync`): `people`: whoever is signed in;
-# `everybody`: whoever may read here; `operators`. LARDER_SYNC_PER_MINUTE: how often in a minute, each of them.
-SYNC_BY = env.str("LARDER_SYNC_BY", default="people")
-SYNC_PER_MINUTE = number("LARDER_SYNC_PER_MINUTE", 30)
-# LARDER_FEED_SECONDS: how often the changes feed of an upstream is looked at that is followed.
-FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
 
 # --- Logs ----------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.architecture.source import modules, path_of
+from tests.architecture.source import imports, modules, path_of
 
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 50
@@ -30,6 +30,7 @@ def test_functions_are_short():
     assert len(usual) >= USUAL_SHARE * len(sizes), [item for item in sizes if item[0] > USUAL_FUNCTION]
 
 
-def test_settings_are_in_one_file():
-    readers = [name for name in modules() if "environ" in ast.dump(modules()[name]) and name.startswith("config.set")]
-    assert readers == ["config.settings"]
+def test_settings_are_read_in_config_alone():
+    readers = {name for name in modules() if any(one.startswith("config.env") for one in imports(modules()[name]))}
+    assert readers
+    assert all(name.startswith("config.") for name in readers)

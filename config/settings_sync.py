@@ -1,0 +1,34 @@
+"""Settings of `sync`, each documented where it is read: part of `config.settings`."""
+
+from config.env import env, number
+
+# LARDER_UPSTREAM_URL: the registry that packages are fetched from. bin/run writes the one that it finds in the npm
+# client's configuration into .env. "none": nothing is ever fetched.
+UPSTREAM_URL = env.str("LARDER_UPSTREAM_URL", default="https://registry.npmmirror.com").rstrip("/")
+# LARDER_UPSTREAM_CA: file with the certificates to trust for the upstream, when the system's do not know it.
+UPSTREAM_CA = env.str("LARDER_UPSTREAM_CA", default="")
+# LARDER_FRESH_SECONDS: how long what an upstream said of a package is taken for current.
+FRESH_SECONDS = number("LARDER_FRESH_SECONDS", 300)
+# LARDER_MISSING_SECONDS: how long an upstream's "no such package" is taken for current.
+MISSING_SECONDS = number("LARDER_MISSING_SECONDS", 30)
+# LARDER_UPSTREAM_BUDGET_SECONDS: how long a reader waits for an upstream when we could answer from what is here.
+UPSTREAM_BUDGET_SECONDS = number("LARDER_UPSTREAM_BUDGET_SECONDS", 3)
+# LARDER_UPSTREAM_TIMEOUT_SECONDS: how long one document may take in all when nothing is here.
+UPSTREAM_TIMEOUT_SECONDS = number("LARDER_UPSTREAM_TIMEOUT_SECONDS", 60)
+# LARDER_TARBALL_TIMEOUT_SECONDS: how long one tarball may take in all.
+TARBALL_TIMEOUT_SECONDS = number("LARDER_TARBALL_TIMEOUT_SECONDS", 1800)
+# LARDER_MAX_PACKUMENT_MB: the largest document that is taken from an upstream, decoded, in MiB.
+MAX_PACKUMENT_BYTES = number("LARDER_MAX_PACKUMENT_MB", 128) << 20
+# LARDER_SYNC_AT_ONCE: sync tasks that one worker process runs at once.
+SYNC_AT_ONCE = max(1, number("LARDER_SYNC_AT_ONCE", 4))
+# LARDER_SYNC_LEASE_SECONDS: how long after the death of a worker its sync tasks are taken up by others.
+SYNC_LEASE_SECONDS = max(1, number("LARDER_SYNC_LEASE_SECONDS", 60))
+# LARDER_SYNC_FLAG_AFTER: after how many attempts a task is flagged for a human. It goes on being tried.
+SYNC_FLAG_AFTER = max(1, number("LARDER_SYNC_FLAG_AFTER", 10))
+SYNC = {"WAKE": "sync.tasks.ask_for_a_run"}  # the nudge after somebody asked for a package: a message to a worker
+# LARDER_SYNC_BY: who may ask over HTTP that a package be fetched (`cnpm sync`): `people`: whoever is signed in;
+# `everybody`: whoever may read here; `operators`. LARDER_SYNC_PER_MINUTE: how often in a minute, each of them.
+SYNC_BY = env.str("LARDER_SYNC_BY", default="people")
+SYNC_PER_MINUTE = number("LARDER_SYNC_PER_MINUTE", 30)
+# LARDER_FEED_SECONDS: how often the changes feed of an upstream is looked at that is followed.
+FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
