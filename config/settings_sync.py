@@ -32,3 +32,7 @@ SYNC_BY = env.str("LARDER_SYNC_BY", default="people")
 SYNC_PER_MINUTE = number("LARDER_SYNC_PER_MINUTE", 30)
 # LARDER_FEED_SECONDS: how often the changes feed of an upstream is looked at that is followed.
 FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
+# LARDER_CONFIRM_SECONDS: how long a version or a package must be gone from its upstream before that is believed here.
+CONFIRM_SECONDS = number("LARDER_CONFIRM_SECONDS", 3600)
+# LARDER_MASS_REMOVAL: when more packages of one upstream than these are gone at once, a human decides.
+MASS_REMOVAL = number("LARDER_MASS_REMOVAL", 20)

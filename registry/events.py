@@ -14,6 +14,9 @@ PACKAGE_UNDEPRECATED = define("package.undeprecated", "versions of {subject} are
 PACKAGE_MIRRORED = define(
     "package.mirrored", "{subject} was brought up to date: {added} added, {edited} edited", ["removed"]
 )
+TARBALLS_REPLACED = define(
+    "package.tarballs.replaced", "{versions} of {subject} have another tarball than before, by what {actor} says"
+)
 USER_CHANGED = define("user.changed", "{actor} changed {fields} of {subject}", ["is_active", "is_operator"])
 USER_CREATED = define("user.created", "{subject} was created", ["is_admin"])
 PASSWORD_CHANGED = define("user.password.changed", "{subject} has a new password", ["revoked"])

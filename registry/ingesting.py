@@ -17,7 +17,7 @@ from audit.actors import Actor
 from registry import jsontext, lifecycle, manifests
 from registry.digests import Integrity
 from registry.errors import Forbidden
-from registry.events import PACKAGE_MIRRORED
+from registry.events import PACKAGE_MIRRORED, TARBALLS_REPLACED
 from registry.manifests import Fragments
 from registry.models import DistTag, Package, Version
 from registry.names import PackageName
@@ -64,7 +64,7 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
         if not is_new and _is_done(package, changes):
             return package
         _add(package, changes.added)
-        _edit(package, changes.edited)
+        replaced = _edit(package, changes.edited)
         _remove(package, changes.removed)
         _set_tags(package, changes.tags)
         if not is_new:
@@ -74,6 +74,8 @@ def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) ->
             PACKAGE_MIRRORED, f"package:{name}", actor=actor,
             added=len(changes.added), edited=len(changes.edited), removed=sorted(changes.removed),
         )  # fmt: skip
+        if replaced:
+            journal.record(TARBALLS_REPLACED, f"package:{name}", actor=actor, versions=replaced)
     return package
 
 
@@ -114,17 +116,21 @@ def _add(package: Package, incoming: Sequence[Incoming]) -> None:
             cursor.execute(f"{insert}{', '.join([marks] * count)} ON CONFLICT DO NOTHING", values)
 
 
-def _edit(package: Package, incoming: Sequence[Incoming]) -> None:
+def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
+    """Returns the versions whose tarball is another one there by now: a lockfile that has the old one is told so."""
+    replaced = []
     by_number = {one.number: one for one in incoming}
     rows = list(Version.objects.filter(package=package, number__in=by_number).defer("manifest"))
     for row in rows:
         one = by_number[row.number]
         if _integrity(row.abbreviated) != _integrity(one.texts.abbreviated):
             row.blob = None  # what we keep is not what the upstream has now
+            replaced.append(row.number)
         row.manifest, row.abbreviated = one.texts.full, one.texts.abbreviated
         row.source_url, row.source_digest, row.unpublished_at = one.source_url, one.source_digest, None
     fields = ["manifest", "abbreviated", "source_url", "source_digest", "unpublished_at", "blob"]
     Version.objects.bulk_update(rows, fields, batch_size=_BATCH)
+    return replaced
 
 
 def _integrity(text: str) -> Integrity | None:

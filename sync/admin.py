@@ -1,6 +1,7 @@
 """Upstreams and tasks for operators."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -15,8 +16,8 @@ from django.urls import path
 from registry.admin import ReadOnly, ThroughVerbs, _actor
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
-from sync import following, moving, queue, routing, rules, upstreams
-from sync.models import Fallback, FeedCursor, ScopeRule, SyncTask, Upstream
+from sync import doubts, following, moving, queue, routing, rules, upstreams
+from sync.models import Doubt, Fallback, FeedCursor, ScopeRule, SyncTask, Upstream
 from sync.upstreams import Facts
 
 _MOST_NAMES = 200
@@ -159,6 +160,20 @@ def _told(text: str) -> dict[str, Any]:
         return {"name": text, "error": error.sentence}
 
 
+def _why(request: HttpRequest) -> str:
+    return str(request.POST.get("reason", ""))
+
+
+def _say(page: ReadOnly, request: HttpRequest, decide: Callable[[], None], done: str) -> None:
+    """Decide, and tell the operator what came of it."""
+    try:
+        decide()
+    except RegistryError as error:
+        page.message_user(request, error.sentence, messages.ERROR)
+    else:
+        page.message_user(request, done)
+
+
 class ReasonForm(ActionForm):
     """Asks why, beside what to do with the chosen tasks."""
 
@@ -190,12 +205,43 @@ class SyncTaskAdmin(ReadOnly):
 
     def _decide(self, request: HttpRequest, tasks: QuerySet[SyncTask], verb: Callable[..., None], outcome: str) -> None:
         for task in tasks:
-            try:
-                verb(task, request.POST.get("reason", ""), actor=_actor(request))
-            except RegistryError as error:
-                self.message_user(request, error.sentence, messages.ERROR)
-            else:
-                self.message_user(request, f"The sync of {task.name} {outcome}.")
+            decide = partial(verb, task, _why(request), actor=_actor(request))
+            _say(self, request, decide, f"The sync of {task.name} {outcome}.")
+
+
+@admin.register(Doubt)
+class DoubtAdmin(ReadOnly):
+    """What is gone from its upstream and still here."""
+
+    list_display = ["name", "upstream", "state", "answer", "missing", "due_at", "reason"]
+    list_filter = ["state", "upstream"]
+    list_select_related = ["upstream"]
+    search_fields = ["name"]
+    search_help_text = "Names of packages"
+    action_form = ReasonForm
+    actions = ["believe", "keep"]
+
+    has_decide_permission = SyncTaskAdmin.has_decide_permission
+
+    @admin.display(description="Gone")
+    def missing(self, obj: Doubt) -> str:
+        """How much."""
+        return "all of it" if obj.gone_since else f"{len(obj.numbers)} versions"
+
+    @admin.action(description="Believe it: make tombstones, for the reason given", permissions=["decide"])
+    def believe(self, request: HttpRequest, chosen: QuerySet[Doubt]) -> None:
+        """Let the upstream be right."""
+        self._decide(request, chosen, doubts.believe, "becomes a tombstone as soon as the upstream says so once more")
+
+    @admin.action(description="Keep it, for the reason given", permissions=["decide"])
+    def keep(self, request: HttpRequest, chosen: QuerySet[Doubt]) -> None:
+        """Serve it whatever becomes of it upstream."""
+        self._decide(request, chosen, doubts.keep, "is kept")
+
+    def _decide(self, request: HttpRequest, chosen: QuerySet[Doubt], verb: Callable[..., None], outcome: str) -> None:
+        for doubt in chosen:
+            name = PackageName.parse(doubt.name)
+            _say(self, request, partial(verb, name, reason=_why(request), actor=_actor(request)), f"{name} {outcome}.")
 
 
 @admin.register(FeedCursor)

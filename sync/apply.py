@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from audit.actors import Actor
 from registry import jsontext, semver
 from registry.ingesting import Changes, Incoming, ingest
 from registry.manifests import fragments
-from registry.models import Package, Version
+from registry.models import DistTag, Package, Version
 from registry.names import PackageName
-from sync import plan, reading
+from sync import doubts, plan, reading
+from sync.doubts import Removal
 from sync.models import Upstream
 from sync.plan import Plan
 from sync.reading import Theirs
@@ -25,25 +26,48 @@ class Outcome:
 
     plan: Plan
     versions: int
+    # For a human, when so much is gone upstream that only one may believe it.
+    question: str = ""
+    removal: Removal | None = None
 
 
 def bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
     """Make our rows of `name` say what the packument in `body` says. Raises `reading.Unreadable`."""
     theirs = reading.read(body, str(name))
+    if theirs.is_unpublished and (removal := doubts.gone(name, upstream, f"{upstream} says it was unpublished")):
+        return Outcome(Plan((), (), ()), 0, removal=removal)
     digests = theirs.digests
     ours, gone = _ours(name)
-    todo = plan.compare(digests, ours, gone)
+    todo = plan.compare(digests, ours, gone, doubts.confirmed(name, upstream))
+    kept = _kept(name, theirs, todo)
     changes = Changes(
-        head=theirs.head,
-        tags=theirs.tags,
+        head=kept.head,
+        tags=kept.tags,
         added=list(_incoming(name, theirs, todo.added, digests, upstream)),
         edited=list(_incoming(name, theirs, todo.edited, digests, upstream)),
         removed=todo.removed,
     )
     ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name))
-    if todo.doubted:
-        logger.warning("%s lost %d versions upstream at once; they are kept", name, len(todo.doubted))
-    return Outcome(todo, len(digests))
+    return Outcome(todo, len(digests), doubts.seen(name, upstream, todo))
+
+
+def _kept(name: PackageName, theirs: Theirs, todo: Plan) -> Theirs:
+    """What they say, with what they do not say of the versions that stay: their times, and the tags that point at them.
+
+    Of a document without any version nothing is taken.
+    """
+    if not todo.doubted:
+        return theirs
+    head = jsontext.decode(Package.objects.values_list("head", flat=True).get(name=str(name)))
+    rows = DistTag.objects.filter(package__name=str(name), version__number__in=todo.doubted)
+    tags = {**dict(rows.values_list("tag", "version__number")), **theirs.tags}
+    if not theirs.versions:
+        return replace(theirs, head=head, tags=tags)
+    ours, time = head.get("time"), theirs.head.get("time")
+    if isinstance(ours, dict) and isinstance(time, dict):
+        stay = {number: ours[number] for number in todo.doubted if number in ours}
+        return replace(theirs, head={**theirs.head, "time": {**stay, **time}}, tags=tags)
+    return replace(theirs, tags=tags)
 
 
 def _ours(name: PackageName) -> tuple[dict[str, str], frozenset[str]]:

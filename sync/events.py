@@ -15,3 +15,6 @@ UPSTREAM_MOVED = define("upstream.moved", "{packages} packages of {subject} come
 UPSTREAM_REMOVED = define("upstream.removed", "{subject} was removed", ["to"])
 RULE_SET = define("rule.set", "names like {subject} are {mode} now", ["upstreams", "previous"])
 RULE_REMOVED = define("rule.removed", "{subject} was removed; it said {mode}", ["upstreams"])
+REMOVAL_ASKED = define("removal.asked", "much of {subject} is gone from {upstream}: {answer}")
+REMOVAL_BELIEVED = define("removal.believed", "{actor} believes that {subject} is gone: {reason}", ["answer"])
+REMOVAL_KEPT = define("removal.kept", "{actor} keeps what is gone of {subject}: {reason}", ["answer", "restored"])

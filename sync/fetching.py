@@ -1,7 +1,7 @@
 """Fetching packuments: one at a time per name on this host, conditionally, and straight into rows."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -10,8 +10,9 @@ from django.utils import timezone
 from registry import flight
 from registry.errors import Forbidden
 from registry.names import PackageName
-from sync import apply, breaker, kinds, reading, routing
+from sync import apply, breaker, doubts, kinds, reading, routing
 from sync.apply import Outcome
+from sync.doubts import Removal
 from sync.http import Refused, Unreachable, UpstreamError
 from sync.kinds import Reply
 from sync.models import Freshness, Upstream
@@ -45,6 +46,8 @@ class Answer:
     outcome: Outcome | None = None
     # It has never heard of the name; then the next upstream may be asked (sync.routing), and in no other case.
     is_unknown: bool = False
+    # What is said of a package that is here and gone there (sync.doubts).
+    removal: Removal | None = None
 
 
 def remembered(fresh: Freshness, outcome: Outcome | None = None) -> Answer:
@@ -79,6 +82,8 @@ def fetch(name: PackageName, upstream: Upstream, *, newer_than: float) -> Answer
 
 def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> Answer:
     asked_at = timezone.now()
+    if doubts.is_due(name, upstream):  # read all of it, also when it is what it was
+        fresh = None
     with kinds.source(upstream).packument(name, _conditions(name, fresh)) as response:
         if response.status == 304 and fresh is not None:
             Freshness.objects.filter(pk=fresh.pk).update(checked_at=asked_at)
@@ -86,7 +91,8 @@ def _fetch(name: PackageName, upstream: Upstream, fresh: Freshness | None) -> An
         if response.status in (404, 410, 451):
             withheld = "" if response.status == 404 else f"{upstream} answered {response.status}"
             facts = {"checked_at": asked_at, "is_missing": True, "refusal": withheld}
-            return _remember(Freshness(upstream=upstream, name=str(name), **facts))
+            removal = doubts.gone(name, upstream, f"{upstream} answered {response.status} for {name}")
+            return replace(_remember(Freshness(upstream=upstream, name=str(name), **facts)), removal=removal)
         if response.status != 200:
             raise Refused(f"{upstream} answered {response.status} for {name}")
         with _underway.hold(_size(response)):
@@ -109,7 +115,8 @@ def _take(
     if latest is not None and latest.checked_at > asked_at:  # on another host while we were held up: ours is old news
         return remembered(latest)
     is_known = fresh is not None and fresh.digest == said.digest and apply.is_here(name)
-    return _remember(said, None if is_known else _bring_in(name, body, upstream))
+    outcome = None if is_known else _bring_in(name, body, upstream)
+    return replace(_remember(said, outcome), removal=outcome.removal if outcome else None)
 
 
 def _size(response: Reply) -> int:

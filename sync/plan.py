@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # An upstream that suddenly lists less than half of what it had, or nothing at all, is rather ill than right.
 MASS_REMOVAL = 10
 
+# What npm leaves in place of a package that it took away for security's sake.
+_HOLDING = "0.0.1-security"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -14,8 +17,10 @@ class Plan:
     added: tuple[str, ...]
     edited: tuple[str, ...]
     removed: tuple[str, ...]
-    # Gone upstream, but so many at once that it takes a human to believe it; they stay.
+    # Gone upstream, and not believed yet: they stay.
     doubted: tuple[str, ...] = ()
+    # So many of them that it takes a human to believe it.
+    is_mass: bool = False
 
     def __str__(self) -> str:
         parts = [
@@ -23,19 +28,33 @@ class Plan:
             f"{len(self.edited)} to change",
             f"{len(self.removed)} to remove",
         ]
-        return ", ".join([*parts, f"{len(self.doubted)} doubtful removals kept"] if self.doubted else parts)
+        return ", ".join([*parts, f"{len(self.doubted)} gone upstream and kept"] if self.doubted else parts)
 
 
-def compare(theirs: Mapping[str, str], ours: Mapping[str, str], gone: frozenset[str] = frozenset()) -> Plan:
-    """What makes `ours` like `theirs`; both map version numbers to digests, `gone` are our tombstones among `ours`."""
+def compare(
+    theirs: Mapping[str, str],
+    ours: Mapping[str, str],
+    gone: frozenset[str] = frozenset(),
+    confirmed: frozenset[str] = frozenset(),
+) -> Plan:
+    """What makes `ours` like `theirs`; both map version numbers to digests, `gone` are our tombstones among `ours`.
+
+    What they do not have is removed when it is among those `confirmed`.
+    """
     missing = tuple(number for number in ours if number not in theirs and number not in gone)
     standing = len(ours) - len(gone)
-    is_mass = not theirs or (len(missing) >= MASS_REMOVAL and len(missing) * 2 > standing)
+    is_many = not theirs or (len(missing) >= MASS_REMOVAL and len(missing) * 2 > standing)
     return Plan(
         added=tuple(number for number in theirs if number not in ours),
         edited=tuple(
             number for number, digest in theirs.items() if number in ours and (ours[number] != digest or number in gone)
         ),
-        removed=() if is_mass else missing,
-        doubted=missing if is_mass else (),
+        removed=tuple(number for number in missing if number in confirmed),
+        doubted=tuple(number for number in missing if number not in confirmed),
+        is_mass=bool(missing) and is_many and not is_holding(theirs),
     )
+
+
+def is_holding(theirs: Mapping[str, str]) -> bool:
+    """Whether these versions are npm's placeholder for a package that was taken away (`0.0.1-security`, `….1`)."""
+    return bool(theirs) and all(number.startswith(_HOLDING) for number in theirs)

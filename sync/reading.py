@@ -23,6 +23,12 @@ class Theirs:
     tags: dict[str, str]
 
     @property
+    def is_unpublished(self) -> bool:
+        """Whether it is what npm left of a package that its owner took back: its times, and no version."""
+        time = self.head.get("time")
+        return not self.versions and isinstance(time, dict) and "unpublished" in time
+
+    @property
     def digests(self) -> dict[str, str]:
         """A digest of each version's text: what changes when anything of it does."""
         return {number: digest(text) for number, text in self.versions.items()}

@@ -60,6 +60,7 @@ class Round:
     lease: Lease
     progress: Progress
     fetched: int = 0
+    question: str = ""  # for a human, when all that can be done without one is done
     skipped: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -129,19 +130,30 @@ def _bring_in(task: SyncTask, lease: Lease, progress: Progress) -> tuple[str, in
     upstream, line = _fetch_packument(current)
     queue.note(task, line)
     lease.insist()
-    if task.with_dependencies:
-        _ask_for_dependencies(task, current.name)
-    _skip_absent(current)
-    if task.with_tarballs:
-        _fetch_tarballs(current, upstream)
+    if upstream is not None:
+        _fetch_the_rest(current, upstream)
+    if task.with_tarballs and upstream is not None:
         line = f"{line}; {current.fetched} tarballs fetched"
     if current.skipped:
         line = f"{line}; done, with {len(current.skipped)} skipped, first: {current.skipped[0]}"
+    if current.question:
+        raise Forbidden(f"{line}; {current.question}")
     return line, len(current.skipped)
 
 
-def _fetch_packument(current: Round) -> tuple[Upstream, str]:
-    """Ask one upstream after the other as long as they have never heard of the name (`sync.routing` says why)."""
+def _fetch_the_rest(current: Round, upstream: Upstream) -> None:
+    if current.task.with_dependencies:
+        _ask_for_dependencies(current.task, current.name)
+    _skip_absent(current)
+    if current.task.with_tarballs:
+        _fetch_tarballs(current, upstream)
+
+
+def _fetch_packument(current: Round) -> tuple[Upstream | None, str]:
+    """Ask one upstream after the other as long as they have never heard of the name (`sync.routing` says why).
+
+    Returns which one has it, none when it is here and gone there, and what was done.
+    """
     source = routing.route(current.name, wanted=current.task.upstream)
     if not source.upstreams:
         raise Forbidden(f"not fetched: {source.why}")
@@ -153,9 +165,13 @@ def _fetch_packument(current: Round) -> tuple[Upstream, str]:
         if not answer.is_unknown:
             break
     fresh = fetching.freshness(current.name, upstream)
+    if answer.removal:
+        current.question = answer.removal.question
+        return None, answer.removal.line
     if fresh is None or fresh.is_missing:
         raise NotFound(f"{upstream} has no package {current.name}")
     outcome = answer.outcome
+    current.question = outcome.question if outcome else ""
     return upstream, f"{outcome.versions} versions: {outcome.plan}" if outcome else "unchanged"
 
 

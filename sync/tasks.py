@@ -5,7 +5,7 @@ import threading
 from celery import shared_task
 from django.conf import settings
 
-from sync import following, order, running
+from sync import doubts, following, order, running
 from sync.models import Upstream
 
 _SECONDS = 30.0
@@ -33,6 +33,12 @@ def ask_for_a_run() -> None:
 def refill() -> None:
     """Bring back what Redis has lost of the order."""
     order.refill()
+
+
+@shared_task(name="sync.confirm_removals", acks_late=True, ignore_result=True)
+def confirm_removals() -> None:
+    """Have a second look taken at what was gone from its upstream."""
+    doubts.look_again()
 
 
 @shared_task(name="sync.follow_feeds", ignore_result=True)

@@ -1,8 +1,9 @@
 """Where packages come from, what an upstream last said of each, and the work that is under way."""
 
+from sync.models.doubt import Doubt
 from sync.models.feed import FeedCursor
 from sync.models.freshness import Freshness
 from sync.models.task import SyncTask
 from sync.models.upstream import Fallback, ScopeRule, Upstream
 
-__all__ = ["Fallback", "FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]
+__all__ = ["Doubt", "Fallback", "FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from redis import Redis
 import config.wsgi  # noqa: F401 (it sets logging up; done within a test, that takes caplog's handler away)
 from registry import catalog
 from sync import routing, shared
-from sync.models import Freshness, Upstream
+from sync.models import Doubt, Freshness, Upstream
 from tests import services
 
 
@@ -95,3 +96,19 @@ def redis(redis_server, settings) -> Iterator[Redis]:
         client.flushall()
         yield client
     shared.forget()
+
+
+@pytest.fixture
+def confirm(later) -> Callable[[], None]:
+    """`confirm()`: what was gone from an upstream was so for longer than it takes to be believed."""
+
+    def _confirm() -> None:
+        later()
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        for doubt in Doubt.objects.all():
+            doubt.numbers = dict.fromkeys(doubt.numbers, long_ago.timestamp())
+            doubt.gone_since = doubt.gone_since and long_ago
+            doubt.due_at = long_ago
+            doubt.save()
+
+    return _confirm

@@ -1,9 +1,8 @@
-"""What an upstream changes comes here, except what it takes a human to believe."""
+"""What an upstream changes comes here. What it takes away: `test_removals`."""
 
 import pytest
 
 from registry.models import Package, Version
-from sync.plan import MASS_REMOVAL
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,58 +28,6 @@ def view(anyone, later):
 def publish(upstream, *numbers: str) -> None:
     for number in numbers:
         upstream.publish("left-pad", number)
-
-
-def test_a_version_that_is_taken_back_is_a_tombstone(upstream, anyone, view):
-    publish(upstream, "1.0.0", "1.1.0")
-    anyone.download("left-pad", "1.1.0")
-    upstream.unpublish("left-pad", "1.1.0")
-    document = view()
-    assert list(document["versions"]) == ["1.0.0"]
-    assert document["dist-tags"] == {"latest": "1.0.0"}
-    assert anyone.download("left-pad", "1.1.0").status == 404
-    assert anyone.send("GET", "/left-pad/1.1.0").status == 404
-    assert Version.objects.get(number="1.1.0").unpublished_at is not None
-
-
-def test_one_that_comes_back_is_taken_up(upstream, anyone, view):
-    publish(upstream, "1.0.0", "1.1.0")
-    manifest = view()["versions"]["1.1.0"]
-    upstream.unpublish("left-pad", "1.1.0")
-    view()
-    upstream.publish("left-pad", "1.1.0")
-    assert view()["versions"]["1.1.0"] == manifest
-    assert anyone.download("left-pad", "1.1.0").raw == upstream.tarball("left-pad", "1.1.0")
-
-
-def test_a_loss_of_most_versions_is_not_believed(upstream, anyone, view, caplog):
-    numbers = [f"1.{n}.0" for n in range(MASS_REMOVAL + 2)]
-    publish(upstream, *numbers)
-    assert list(view()["versions"]) == numbers
-    for number in numbers[1:]:
-        upstream.unpublish("left-pad", number)
-    assert list(view()["versions"]) == numbers
-    assert "lost" in caplog.text
-    assert Version.objects.filter(unpublished_at=None).count() == len(numbers)
-
-
-def test_new_versions_come_though_a_loss_is_not_believed(upstream, view):
-    numbers = [f"1.{n}.0" for n in range(MASS_REMOVAL + 2)]
-    publish(upstream, *numbers)
-    view()
-    for number in numbers:
-        upstream.unpublish("left-pad", number)
-    publish(upstream, "2.0.0")
-    document = view()
-    assert list(document["versions"]) == [*numbers, "2.0.0"]
-    assert document["dist-tags"]["latest"] == "2.0.0"
-
-
-def test_a_package_without_any_version_left_keeps_what_is_here(upstream, view):
-    publish(upstream, "1.0.0")
-    view()
-    upstream.put_raw("left-pad", b'{"name":"left-pad","time":{"unpublished":{}}}')
-    assert list(view()["versions"]) == ["1.0.0"]
 
 
 def test_deprecations_come_and_go(upstream, view):

@@ -51,22 +51,24 @@ def test_no_version_is_in_two_parts_of_a_plan(theirs, here):
     assert len(everything) == len(set(everything))
 
 
-def test_a_few_versions_that_are_gone_become_tombstones():
+def test_a_few_versions_that_are_gone_become_tombstones_when_that_is_confirmed():
     ours = {f"1.0.{n}": "digest" for n in range(20)}
     theirs = {f"1.0.{n}": "digest" for n in range(15)}
-    todo = plan.compare(theirs, ours)
-    assert (len(todo.removed), todo.doubted) == (5, ())
+    first = plan.compare(theirs, ours)
+    assert (first.removed, len(first.doubted), first.is_mass) == ((), 5, False)
+    later = plan.compare(theirs, ours, confirmed=frozenset(first.doubted))
+    assert (later.removed, later.doubted) == (first.doubted, ())
 
 
 def test_an_upstream_that_lost_most_of_its_versions_is_doubted():
     ours = {f"1.0.{n}": "digest" for n in range(MASS_REMOVAL * 2)}
     theirs = {f"1.0.{n}": "digest" for n in range(3)}
     todo = plan.compare(theirs, ours)
-    assert (todo.removed, len(todo.doubted)) == ((), MASS_REMOVAL * 2 - 3)
+    assert (todo.removed, len(todo.doubted), todo.is_mass) == ((), MASS_REMOVAL * 2 - 3, True)
 
 
 def test_an_upstream_that_suddenly_lists_nothing_is_doubted_however_few_there_were():
-    assert plan.compare({}, {"1.0.0": "digest"}) == Plan((), (), (), doubted=("1.0.0",))
+    assert plan.compare({}, {"1.0.0": "digest"}) == Plan((), (), (), doubted=("1.0.0",), is_mass=True)
 
 
 def test_tombstones_do_not_count_as_lost_again():
@@ -81,4 +83,10 @@ def test_a_version_that_comes_back_is_taken_up_though_its_text_is_the_same():
 
 def test_a_plan_can_be_read():
     assert str(Plan(("1.0.0", "1.0.1"), ("0.9.0",), ())) == "2 to add, 1 to change, 0 to remove"
-    assert str(Plan((), (), (), ("1.0.0",))).endswith(", 1 doubtful removals kept")
+    assert str(Plan((), (), (), ("1.0.0",))).endswith(", 1 gone upstream and kept")
+
+
+def test_npms_placeholder_for_what_it_took_away_asks_no_human():
+    ours = {f"1.0.{n}": "digest" for n in range(MASS_REMOVAL * 2)}
+    assert not plan.compare({"0.0.1-security": "digest"}, ours).is_mass
+    assert plan.compare({"0.0.1": "digest"}, ours).is_mass
