@@ -120,6 +120,10 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = [
     "registry.hashing.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    # Those that came with people from other registries (registry.immigration), until they sign in.
+    "registry.hashing.Bcrypt",
+    "registry.hashing.Htpasswd",
+    "registry.hashing.Cnpmcore",
 ]
 
 # LARDER_LDAP_*, LARDER_OIDC_*: other places that know people; registry/signin.py has them all.

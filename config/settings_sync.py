@@ -34,5 +34,7 @@ SYNC_PER_MINUTE = number("LARDER_SYNC_PER_MINUTE", 30)
 FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
 # LARDER_CONFIRM_SECONDS: how long a version or a package must be gone from its upstream before that is believed here.
 CONFIRM_SECONDS = number("LARDER_CONFIRM_SECONDS", 3600)
+# LARDER_MIGRATE_SECONDS: how often an old registry without a changes feed is asked what is new, while it is left.
+MIGRATE_SECONDS = max(1, number("LARDER_MIGRATE_SECONDS", 300))
 # LARDER_MASS_REMOVAL: when more packages of one upstream than these are gone at once, a human decides.
 MASS_REMOVAL = number("LARDER_MASS_REMOVAL", 20)

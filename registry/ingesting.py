@@ -50,6 +50,8 @@ class Changes:
     added: Sequence[Incoming]
     edited: Sequence[Incoming]
     removed: Collection[str]
+    # Of a package that is new here: only those who have a right to it may read it.
+    is_restricted: bool = False
 
 
 def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) -> Package:
@@ -86,6 +88,7 @@ def _lock_or_create(name: PackageName, changes: Changes, origin: str) -> tuple[P
         "origin": origin,
         "head": jsontext.encode(changes.head),
         "revision": lifecycle.first_revision(),
+        "is_restricted": changes.is_restricted,
     }
     return rows.get_or_create(name=str(name), defaults=facts)
 

@@ -6,6 +6,7 @@ recognise one, and a mistyped one costs no query. 190 random bits need no slow h
 
 import hashlib
 import logging
+import re
 import secrets
 import string
 import zlib
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 _PREFIX = "larder_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM, _CHECK = 32, 6
+# What cnpmcore gives out: its name, random base62 characters and a checksum.
+_CNPMCORES = re.compile(r"[A-Za-z0-9.-]{1,40}_[0-9A-Za-z]{20,40}_[0-9A-Za-z]{1,8}")
 _USE_IS_NOTED_EVERY = timedelta(hours=1)
 
 
@@ -56,7 +59,7 @@ def make(user: User, wanted: Terms, *, actor: Actor) -> Issued:
     secret = body + _checksum(body)
     with transaction.atomic():
         token = Token.objects.create(
-            user=user, key=_key(), key_hash=_hash(secret), prefix=secret[:12], **asdict(wanted)
+            user=user, key=new_key(), key_hash=_hash(secret), prefix=secret[:12], **asdict(wanted)
         )
         journal.record(TOKEN_CREATED, f"user:{user.username}", actor=actor, prefix=token.prefix, **_facts(wanted))
     return Issued(token, secret)
@@ -72,9 +75,13 @@ def make_own(wanted: Terms, *, actor: Actor) -> Issued:
 
 def find(secret: str) -> Token | None:
     """The valid token with this secret, its user loaded."""
-    if not is_wellformed(secret):
+    if is_wellformed(secret):
+        key_hash = _hash(secret)
+    elif _CNPMCORES.fullmatch(secret):
+        key_hash = of_cnpmcore(hashlib.sha512(secret.encode()).hexdigest())
+    else:
         return None
-    return Token.objects.valid().select_related("user").filter(key_hash=_hash(secret)).first()
+    return Token.objects.valid().select_related("user").filter(key_hash=key_hash).first()
 
 
 def use(secret: str, *, origin: str) -> Token:
@@ -122,7 +129,12 @@ def is_wellformed(secret: str) -> bool:
     return secret.startswith(_PREFIX) and len(body) == len(_PREFIX) + _RANDOM and check == _checksum(body)
 
 
-def _key() -> str:
+def of_cnpmcore(token_key: str) -> str:
+    """What we keep of a token that came from cnpmcore, which keeps its sha512 in hex (`registry.immigration`)."""
+    return _hash(token_key)
+
+
+def new_key() -> str:
     """What a token is called by. No UUID: npm takes those for secrets, and blots them out of what it lists."""
     return secrets.token_hex(16)
 

@@ -16,8 +16,9 @@ from django.urls import path
 from registry.admin import ReadOnly, ThroughVerbs, _actor
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
-from sync import doubts, following, moving, queue, routing, rules, upstreams
-from sync.models import Doubt, Fallback, FeedCursor, ScopeRule, SyncTask, Upstream
+from sync import doubts, following, migrating, moving, queue, routing, rules, upstreams
+from sync.http import UpstreamError
+from sync.models import Doubt, Fallback, FeedCursor, Migration, ScopeRule, SyncTask, Upstream
 from sync.upstreams import Facts
 
 _MOST_NAMES = 200
@@ -164,11 +165,11 @@ def _why(request: HttpRequest) -> str:
     return str(request.POST.get("reason", ""))
 
 
-def _say(page: ReadOnly, request: HttpRequest, decide: Callable[[], None], done: str) -> None:
+def _say(page: ReadOnly, request: HttpRequest, decide: Callable[[], object], done: str) -> None:
     """Decide, and tell the operator what came of it."""
     try:
         decide()
-    except RegistryError as error:
+    except (RegistryError, UpstreamError) as error:
         page.message_user(request, error.sentence, messages.ERROR)
     else:
         page.message_user(request, done)
@@ -242,6 +243,33 @@ class DoubtAdmin(ReadOnly):
         for doubt in chosen:
             name = PackageName.parse(doubt.name)
             _say(self, request, partial(verb, name, reason=_why(request), actor=_actor(request)), f"{name} {outcome}.")
+
+
+@admin.register(Migration)
+class MigrationAdmin(ReadOnly):
+    """Old registries that are being left."""
+
+    list_display = ["pattern", "upstream", "found", "looked_at", "error", "cut_over_at"]
+    list_select_related = ["upstream"]
+    exclude = ["names"]
+    action_form = ReasonForm
+    actions = ["cut_over", "take_back"]
+
+    has_decide_permission = SyncTaskAdmin.has_decide_permission
+
+    @admin.action(description="Cut over, for the reason given: it is not asked again", permissions=["decide"])
+    def cut_over(self, request: HttpRequest, chosen: QuerySet[Migration]) -> None:
+        """Make ours what is all here."""
+        self._decide(request, chosen, migrating.cut_over, "was cut over")
+
+    @admin.action(description="Take the cut-over back, for the reason given", permissions=["decide"])
+    def take_back(self, request: HttpRequest, chosen: QuerySet[Migration]) -> None:
+        """Let the old registry count again."""
+        self._decide(request, chosen, migrating.take_back, "comes from there again")
+
+    def _decide(self, request: HttpRequest, chosen: QuerySet[Migration], verb: Callable[..., Any], done: str) -> None:
+        for one in chosen.select_related("upstream"):
+            _say(self, request, partial(verb, one, reason=_why(request), actor=_actor(request)), f"{one} {done}.")
 
 
 @admin.register(FeedCursor)

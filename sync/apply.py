@@ -13,7 +13,7 @@ from registry.models import DistTag, Package, Version
 from registry.names import PackageName
 from sync import doubts, plan, reading
 from sync.doubts import Removal
-from sync.models import Upstream
+from sync.models import Migration, Upstream
 from sync.plan import Plan
 from sync.reading import Theirs
 
@@ -46,6 +46,7 @@ def bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
         added=list(_incoming(name, theirs, todo.added, digests, upstream)),
         edited=list(_incoming(name, theirs, todo.edited, digests, upstream)),
         removed=todo.removed,
+        is_restricted=Migration.objects.restricts(name, upstream),
     )
     ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name))
     return Outcome(todo, len(digests), doubts.seen(name, upstream, todo))

@@ -18,3 +18,10 @@ RULE_REMOVED = define("rule.removed", "{subject} was removed; it said {mode}", [
 REMOVAL_ASKED = define("removal.asked", "much of {subject} is gone from {upstream}: {answer}")
 REMOVAL_BELIEVED = define("removal.believed", "{actor} believes that {subject} is gone: {reason}", ["answer"])
 REMOVAL_KEPT = define("removal.kept", "{actor} keeps what is gone of {subject}: {reason}", ["answer", "restored"])
+MIGRATION_STARTED = define("migration.started", "{subject} is brought over from {upstream}", ["names", "found"])
+MIGRATION_CUT_OVER = define(
+    "migration.cut-over",
+    "{subject} is ours now, and {upstream} is not asked any more: {reason}",
+    ["names", "differing"],
+)
+MIGRATION_TAKEN_BACK = define("migration.taken-back", "{subject} comes from {upstream} again: {reason}", ["names"])

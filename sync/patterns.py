@@ -54,5 +54,10 @@ def fitting(name: PackageName) -> Iterator[str]:
     yield EVERYTHING
 
 
+def fits(pattern: str, name: PackageName) -> bool:
+    """Whether the name is one that a pattern, spelled canonically, is about."""
+    return pattern in fitting(name)
+
+
 def _folded(name: PackageName) -> str:
     return f"{name.scope.lower()}/{name.base}" if name.scope else name.base

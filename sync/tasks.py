@@ -5,8 +5,8 @@ import threading
 from celery import shared_task
 from django.conf import settings
 
-from sync import doubts, following, order, running
-from sync.models import Upstream
+from sync import doubts, following, migrating, order, running
+from sync.models import Migration, Upstream
 
 _SECONDS = 30.0
 # A process has more threads than these: a large download keeps nobody's publish from being heard of.
@@ -39,6 +39,20 @@ def refill() -> None:
 def confirm_removals() -> None:
     """Have a second look taken at what was gone from its upstream."""
     doubts.look_again()
+
+
+@shared_task(name="sync.look_at_old_registries", ignore_result=True)
+def look_at_old_registries() -> None:
+    """Have those looked at again that are being left, each by itself."""
+    for migration in migrating.due():
+        look_at_old_registry.apply_async((migration.pk,), ignore_result=True, expires=settings.MIGRATE_SECONDS)
+
+
+@shared_task(name="sync.look_at_old_registry", ignore_result=True)
+def look_at_old_registry(migration_id: int) -> None:
+    """Look at one."""
+    for migration in Migration.objects.under_way().filter(pk=migration_id):
+        migrating.look(migration)
 
 
 @shared_task(name="sync.follow_feeds", ignore_result=True)

@@ -3,7 +3,8 @@
 from sync.models.doubt import Doubt
 from sync.models.feed import FeedCursor
 from sync.models.freshness import Freshness
+from sync.models.migration import Migration
 from sync.models.task import SyncTask
 from sync.models.upstream import Fallback, ScopeRule, Upstream
 
-__all__ = ["Doubt", "Fallback", "FeedCursor", "Freshness", "ScopeRule", "SyncTask", "Upstream"]
+__all__ = ["Doubt", "Fallback", "FeedCursor", "Freshness", "Migration", "ScopeRule", "SyncTask", "Upstream"]

@@ -26,7 +26,7 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.owners", "registry.stars", "registry.tags", "registry.visibility", "registry.orgs", "registry.teams",
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
-    "registry.burying", "sync.doubts",
+    "registry.burying", "sync.doubts", "sync.migrating", "registry.immigration",
     "sync.queue", "sync.tarballs", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip
 

@@ -1,0 +1,45 @@
+from typing import Self
+
+from django.db import models
+
+from registry.names import PackageName
+from sync import patterns
+from sync.models.upstream import Upstream
+
+
+class MigrationQuerySet(models.QuerySet["Migration"]):
+    def under_way(self) -> Self:
+        """Those that have not been cut over."""
+        return self.filter(cut_over_at=None).select_related("upstream").order_by("pattern")
+
+    def restricts(self, name: PackageName, upstream: Upstream) -> bool:
+        """Whether what comes from there under this name is only for those who have a right to it."""
+        rows = self.under_way().filter(upstream=upstream, is_restricted=True)
+        return any(patterns.fits(pattern, name) for pattern in rows.values_list("pattern", flat=True))
+
+
+class Migration(models.Model):
+    """Names that are brought over from an old registry, until the cut-over makes them ours."""
+
+    # As its rule has it: a scope, a name, or the beginning of names.
+    pattern = models.CharField(max_length=255, unique=True)
+    upstream = models.ForeignKey("sync.Upstream", on_delete=models.PROTECT)
+    # Names that the operator listed, for a registry that lists none.
+    listed = models.JSONField(default=list, blank=True)
+    # Whether what comes is for those who have a right to it, or for everybody who reads here.
+    is_restricted = models.BooleanField(default=False)
+    # Where the old registry told of its names at the last look, and when that was.
+    found = models.CharField(max_length=255, blank=True)
+    looked_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    # Null: it goes on. Else what became ours then, so that it can be taken back as long as nothing was published here.
+    cut_over_at = models.DateTimeField(null=True, blank=True)
+    names = models.JSONField(default=list, blank=True)
+    # Whether the scope became an organisation here by the cut-over.
+    made_scope = models.BooleanField(default=False)
+
+    objects = MigrationQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.pattern} from {self.upstream}"

@@ -1,0 +1,330 @@
+"""An old registry is left: copied, followed, compared, cut over, and taken back."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit.models import Event
+from registry.models import Maintainer, Member, Package, Scope, User
+from sync import migrating, routing, running
+from sync.models import Freshness, Migration, ScopeRule, SyncTask, Upstream
+from tests.actors import Person
+from tests.fake_upstream import FakeUpstream
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHY = "everything is here by now"
+
+
+@pytest.fixture
+def old(upstream):
+    """The registry that is left, beside the public one."""
+    with FakeUpstream() as fake:
+        Upstream.objects.create(name="old", url=fake.url, kind=Upstream.Kind.VERDACCIO)
+        routing.forget()
+        yield fake
+
+
+def lists(old: FakeUpstream, *names: str) -> None:
+    old.put_raw("-/verdaccio/data/packages", json.dumps([{"name": name} for name in names]).encode())
+
+
+def work() -> None:
+    while task := SyncTask.objects.due().order_by("pk").first():
+        running.run(task.pk)
+
+
+def start(pattern: str = "@corp", *options: str) -> None:
+    call_command("migration", "start", pattern, "--from", "old", *options)
+    work()
+
+
+def command(*words: str, capsys) -> str:
+    call_command("migration", *words)
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def corp(old) -> FakeUpstream:
+    """Two packages of an organisation, copied."""
+    old.publish("@corp/box", "1.0.0")
+    old.publish("@corp/box", "1.1.0")
+    old.set_tag("@corp/box", "beta", "1.0.0")
+    old.describe("@corp/box", maintainers=[{"name": "alice"}, {"name": "zoe"}], _rev="7-old")
+    old.publish("@corp/lid", "0.1.0")
+    old.publish("stranger", "1.0.0")
+    lists(old, "@corp/box", "@corp/lid", "stranger", "../x", "@corpse/y")
+    start()
+    return old
+
+
+def test_what_the_old_registry_lists_is_copied_whole(corp, anyone, effects):
+    document = anyone.view("@corp/box").json()
+    theirs = corp._packages["@corp/box"]
+    assert list(document["versions"]) == ["1.0.0", "1.1.0"]
+    assert document["dist-tags"] == {"latest": "1.1.0", "beta": "1.0.0"}
+    assert document["versions"]["1.0.0"]["dist"]["integrity"] == theirs.versions["1.0.0"]["dist"]["integrity"]
+    assert {"1.0.0", "1.1.0", "created"} <= document["time"].keys()
+    assert anyone.download("@corp/box", "1.0.0").raw == corp.tarball("@corp/box", "1.0.0")
+    assert sorted(Package.objects.values_list("name", flat=True)) == ["@corp/box", "@corp/lid"]
+    assert Migration.objects.get().found == "Verdaccio's pages: 2"
+
+
+def test_no_other_registry_is_ever_asked_for_these_names(corp, upstream, anyone):
+    upstream.publish("@corp/evil", "9.9.9")
+    assert anyone.view("@corp/evil").status == 404
+    assert upstream.count("/@corp*") == 0
+
+
+def test_what_is_published_there_meanwhile_comes_at_the_next_look(corp, anyone):
+    corp.publish("@corp/box", "2.0.0")
+    corp.publish("@corp/new", "1.0.0")
+    lists(corp, "@corp/box", "@corp/lid", "@corp/new")
+    Migration.objects.update(looked_at="2020-01-01T00:00:00Z")
+    [due] = migrating.due()
+    assert migrating.due() == [], "it is looked at by one"
+    assert migrating.look(due) == 3
+    work()
+    assert list(anyone.view("@corp/box").json()["versions"]) == ["1.0.0", "1.1.0", "2.0.0"]
+    assert Package.objects.filter(name="@corp/new").exists()
+
+
+def test_an_old_registry_that_is_ill_is_looked_at_later(corp):
+    corp.fault("/*", "status", code=500)
+    migration = Migration.objects.get()
+    assert migrating.look(migration) == 0
+    migration.refresh_from_db()
+    assert "500" in migration.error
+    assert migration.cut_over_at is None
+
+
+def test_the_difference_is_told_with_integrity(corp, capsys):
+    assert command("status", "@corp", capsys=capsys).endswith(
+        "all 2 packages are here, with the integrity that they have there\n"
+    )
+    corp.publish("@corp/box", "2.0.0")
+    corp.publish("@corp/lid", "0.1.0", files={"index.js": "module.exports = 'changed'"})
+    with pytest.raises(CommandError, match="2 of 2 packages are not all here"):
+        call_command("migration", "status", "@corp")
+    told = capsys.readouterr().out
+    assert "differs @corp/box: 3 there, 2 here: 1 missing here (2.0.0)" in told
+    assert "differs @corp/lid: 1 there, 1 here: 1 differing (0.1.0)" in told
+    with pytest.raises(CommandError):
+        call_command("migration", "status", "@corp", "--json")
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["@corp/box"]["missing"] == ["2.0.0"]
+    assert rows["@corp/lid"]["complete"] is False
+
+
+def test_a_cut_over_waits_until_everything_is_here(corp):
+    corp.publish("@corp/box", "2.0.0")
+    with pytest.raises(CommandError, match="not everything is here: @corp/box: 3 there, 2 here"):
+        call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert Migration.objects.get().cut_over_at is None
+    assert not Package.objects.filter(origin=None).exists()
+    call_command("migration", "cutover", "@corp", "--reason", WHY, "--force")
+    assert Event.objects.get(kind="migration.cut-over").facts["differing"]
+
+
+def test_after_the_cut_over_it_is_ours_and_the_old_registry_is_not_asked_again(
+    corp, upstream, anyone, alice, later, capsys
+):
+    told = command("cutover", "@corp", "--reason", WHY, capsys=capsys)
+    assert "2 packages are ours now, with 1 owners in all" in told
+    assert "nobody here is called zoe" in told
+    asked = corp.count()
+    later()
+    document = anyone.view("@corp/box").json()
+    assert list(document["versions"]) == ["1.0.0", "1.1.0"]
+    assert document["_rev"] != "7-old"
+    assert anyone.download("@corp/box", "1.1.0").raw == corp.tarball("@corp/box", "1.1.0")
+    assert anyone.view("@corp/unknown").status == 404
+    assert alice.publish("@corp/box", "3.0.0").status == 201
+    assert alice.deprecate("@corp/box", "old", "1.0.0").status in (200, 201)
+    assert anyone.view("@corp/box").json()["dist-tags"]["latest"] == "3.0.0"
+    assert (corp.count(), upstream.count()) == (asked, 0)
+    assert Package.objects.filter(origin=None).count() == 2
+    assert ScopeRule.objects.get().mode == "private"
+    assert not Freshness.objects.filter(upstream__name="old").exists()
+    assert list(Maintainer.objects.values_list("package__name", "user__username")) == [("@corp/box", "alice")]
+    event = Event.objects.get(kind="migration.cut-over")
+    assert event.facts["reason"] == WHY
+    assert event.facts["names"] == ["@corp/box", "@corp/lid"]
+
+
+def test_tasks_that_are_left_are_cancelled_by_the_cut_over(corp):
+    migrating.look(Migration.objects.get())
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert set(SyncTask.objects.order_by("-pk").values_list("state", flat=True)[:2]) == {"cancelled"}
+    assert not SyncTask.objects.live().exists()
+    assert migrating.due() == []
+
+
+def test_it_is_taken_back_until_something_was_published_here(corp, anyone, alice, later, capsys):
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert "2 packages come from old again" in command("back", "@corp", "--reason", WHY, capsys=capsys)
+    assert not Scope.objects.exists()
+    corp.publish("@corp/box", "2.0.0")
+    later()
+    assert list(anyone.view("@corp/box").json()["versions"]) == ["1.0.0", "1.1.0", "2.0.0"]
+    start()
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert alice.publish("@corp/box", "3.0.0").status == 201
+    with pytest.raises(CommandError, match=r"@corp/box@3\.0\.0 was published here"):
+        call_command("migration", "back", "@corp", "--reason", WHY)
+    assert Package.objects.filter(origin=None).count() == 2
+
+
+def test_until_the_cut_over_people_publish_there(corp, alice):
+    assert alice.publish("@corp/box", "9.0.0").status == 403
+    assert alice.publish("@corp/brand-new", "1.0.0").status == 403
+    assert not Package.objects.filter(origin=None).exists()
+
+
+def test_what_is_restricted_is_only_for_those_who_have_a_right_to_it(old, anyone, alice):
+    old.publish("@corp/secret", "1.0.0")
+    old.describe("@corp/secret", maintainers=[{"name": "alice"}])
+    lists(old, "@corp/secret")
+    start("@corp", "--restricted")
+    assert anyone.view("@corp/secret").status == 404
+    assert anyone.download("@corp/secret", "1.0.0").status == 404
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert anyone.view("@corp/secret").status == 404
+    assert alice.view("@corp/secret").status == 200
+
+
+def test_names_that_are_not_listed_are_listed_by_hand(old, tmp_path, anyone):
+    old.publish("left-thing", "1.0.0")
+    names = tmp_path / "names"
+    names.write_text("# ours\nleft-thing\n")
+    with pytest.raises(CommandError, match="lists no names"):
+        call_command("migration", "start", "left-thing", "--from", "old")
+    start("left-thing", "--file", str(names))
+    assert anyone.view("left-thing").status == 200
+    assert Migration.objects.get().found.endswith("listed by hand: 1")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["start", "*", "--from", "old"], "name what is yours"),
+        (["start", "@corp*", "--from", "old"], "is no pattern"),
+        (["start", "@corp", "--from", "nobody"], "there is no upstream nobody"),
+        (["status", "@corp"], "is not being migrated"),
+        (["cutover", "@corp", "--reason", WHY], "is not being migrated"),
+        (["users", "--from", "htpasswd", "/nowhere"], "cannot be read"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(old, words, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("migration", *words)
+    assert not Migration.objects.exists()
+
+
+def test_a_reason_is_wanted(corp):
+    for verb in ("cutover", "back"):
+        with pytest.raises(CommandError, match=r"say why|was not cut over"):
+            call_command("migration", verb, "@corp", "--reason", "so")
+
+
+def test_a_listing_that_lies_brings_nothing_but_what_fits(old, anyone):
+    old.publish("@corp/box", "1.0.0")
+    old.put_raw(
+        "-/verdaccio/data/packages",
+        json.dumps(
+            [{"name": "@corp/box"}, {"name": 5}, "x", {"name": "@CORP/../../etc"}, {"name": "a" * 300}]
+        ).encode(),
+    )
+    start()
+    assert list(Package.objects.values_list("name", flat=True)) == ["@corp/box"]
+
+
+# --- People -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real_hashers(settings):
+    settings.PASSWORD_HASHERS = ["registry.hashing.Argon2", "registry.hashing.Bcrypt", "registry.hashing.Htpasswd",
+                                 "registry.hashing.Cnpmcore"]  # fmt: skip
+    settings.SIGNUP = "closed"
+
+
+def login(name: str, password: str) -> int:
+    body = {"name": name, "password": password, "type": "user"}
+    return Person().send("PUT", f"/-/user/org.couchdb.user:{name}", body=body).status
+
+
+def test_people_of_htpasswd_sign_in_with_their_passwords(real_hashers, tmp_path, capsys):
+    import bcrypt
+
+    hashed = bcrypt.hashpw(b"correct horse battery", bcrypt.gensalt(4)).decode().replace("$2b$", "$2y$")
+    file = tmp_path / "htpasswd"
+    file.write_text(
+        f"alice:{hashed}:autocreated 2020-01-01T00:00:00.000Z\n"
+        "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"  # password
+        "carol:$apr1$aaaaaaaa$bbbbbbbbbbbbbbbbbbbbbb\n"
+        "Not A Name:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"
+        "root:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"
+    )
+    User.objects.create_superuser("root", password="a password of its own")
+    before = User.objects.get(username="root").password
+    with pytest.raises(CommandError, match="1 could not be brought over"):
+        call_command("migration", "users", "--from", "htpasswd", str(file))
+    told = capsys.readouterr().out
+    assert "3 people are here now, with 0 tokens" in told
+    assert "since they are here already: root" in told
+    assert "carol: its password is kept as MD5" in told
+    assert User.objects.get(username="root").password == before
+    assert login("alice", "wrong horse") == 401
+    assert login("alice", "correct horse battery") == 201
+    assert login("bob", "password") == 201
+    assert login("carol", "password") == 401
+    for name in ("alice", "bob"):
+        assert User.objects.get(username=name).password.startswith("argon2"), "kept in our manner from now on"
+
+
+def test_people_and_tokens_of_cnpmcore_go_on_working(real_hashers, tmp_path, capsys):
+    import base64
+    import hashlib
+
+    digest = base64.b64encode(hashlib.sha512(b"saltycorrect horse battery").digest()).decode()
+    secret = "cnpm_1234567890abcdefghijABCDEFGHIJ12_3abcDE"
+    key = hashlib.sha512(secret.encode()).hexdigest()
+    rows = [
+        {"user_id": "u1", "name": "alice", "email": "alice@example.com", "password_salt": "salty",
+         "password_integrity": f"sha512-{digest}"},
+        {"user_id": "u2", "name": "npm:somebody", "password_salt": "", "password_integrity": ""},
+        {"token_key": key, "token_mark": "cnpm_12", "user_id": "u1", "is_readonly": 0, "type": "classic"},
+        {"token_key": hashlib.sha512(b"another").hexdigest(), "user_id": "u1", "type": "granular"},
+    ]  # fmt: skip
+    file = tmp_path / "export.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert "1 people are here now, with 1 tokens" in command("users", "--from", "cnpmcore", str(file), capsys=capsys)
+    assert Person(token=secret).send("GET", "/-/whoami").json() == {"username": "alice"}
+    assert Person(token=secret[:-1] + "F").send("GET", "/-/whoami").status == 401
+    assert login("alice", "correct horse battery") == 201
+    assert "1 people" not in command("users", "--from", "cnpmcore", str(file), capsys=capsys)
+
+
+@pytest.mark.parametrize("text", ["no colon here", "\x00:x"])
+def test_an_htpasswd_that_is_none_changes_nothing(tmp_path, text):
+    file = tmp_path / "htpasswd"
+    file.write_text(f"dave:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n{text}\n")
+    with pytest.raises(CommandError):
+        call_command("migration", "users", "--from", "htpasswd", str(file))
+
+
+def test_an_export_that_is_none_changes_nothing(tmp_path):
+    file = tmp_path / "export"
+    file.write_text('{"name": "dave"}\nnot json\n')
+    with pytest.raises(CommandError, match="line 2 is no JSON"):
+        call_command("migration", "users", "--from", "cnpmcore", str(file))
+    assert not User.objects.exists()
+
+
+def test_the_scope_is_an_organisation_of_its_owners_after_the_cut_over(corp, alice, bob):
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    assert list(Member.objects.values_list("scope__name", "user__username")) == [("@corp", "alice")]
+    assert bob.publish("@corp/new", "1.0.0").status == 403
+    assert alice.publish("@corp/new", "1.0.0").status == 201
