@@ -1,4 +1,4 @@
-"""Takes away what a crash can leave: blobs that no version names, spool files that nobody writes any more."""
+"""Takes away what a crash can leave: blobs that nothing names, spool files that nobody writes any more."""
 
 import logging
 import time

@@ -6,37 +6,38 @@ nothing is asked, so that readers get what is here at once.
 
 from datetime import timedelta
 
+from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from registry import generation
 from sync.http import Refused, UpstreamError
-from sync.models import Upstream
+from sync.models import Asked
 
 TOLERATED = 5
 LONGEST_REST = 60.0
 
 
-def resting(upstream: Upstream) -> float:
+def resting(upstream: Asked) -> float:
     """Seconds for which nothing should be asked of the upstream; 0 when it may be asked now."""
     if upstream.resting_until is None:
         return 0.0
     return max(0.0, (upstream.resting_until - timezone.now()).total_seconds())
 
 
-def is_resting_now(upstream: Upstream) -> bool:
+def is_resting_now(upstream: Asked) -> bool:
     """Whether it rests, by its row and not by what was read of it before."""
-    return Upstream.objects.filter(pk=upstream.pk, resting_until__gt=timezone.now()).exists()
+    return _rows(upstream).filter(pk=upstream.pk, resting_until__gt=timezone.now()).exists()
 
 
-def succeeded(upstream: Upstream) -> None:
+def succeeded(upstream: Asked) -> None:
     """The upstream has answered. Writes only when there was something to forget."""
     if upstream.failures or upstream.resting_until:
-        Upstream.objects.filter(pk=upstream.pk).update(failures=0, resting_until=None, last_error="")
+        _rows(upstream).filter(pk=upstream.pk).update(failures=0, resting_until=None, last_error="")
         generation.advance()  # what processes keep of upstreams (sync.routing) is read again
 
 
-def failed(upstream: Upstream, error: UpstreamError) -> None:
+def failed(upstream: Asked, error: UpstreamError) -> None:
     """The upstream has failed. What it says itself about when to come back (429, 503) counts at once.
 
     A document that we will not take is no illness. And what was under way when the breaker opened fails of the same
@@ -45,12 +46,17 @@ def failed(upstream: Upstream, error: UpstreamError) -> None:
     if isinstance(error, Refused):
         return
     awake = Q(resting_until=None) | Q(resting_until__lte=timezone.now())
-    counted = Upstream.objects.filter(awake, pk=upstream.pk).update(
+    counted = _rows(upstream).filter(awake, pk=upstream.pk).update(
         failures=F("failures") + 1, last_error=error.sentence[:1000]
     )
-    failures = Upstream.objects.values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
+    failures = _rows(upstream).values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
     rest = error.retry_after or (2.0 ** min(failures - TOLERATED, 6) if failures >= TOLERATED else 0.0)
     if rest > 0:
         until = timezone.now() + timedelta(seconds=min(rest, LONGEST_REST))
-        Upstream.objects.filter(pk=upstream.pk).update(resting_until=until)
+        _rows(upstream).filter(pk=upstream.pk).update(resting_until=until)
     generation.advance()
+
+
+def _rows(upstream: Asked) -> models.Manager[Asked]:
+    """All of its kind."""
+    return type(upstream)._default_manager  # noqa: SLF001 (Django's name for it)

@@ -22,7 +22,7 @@ from registry import manifests
 from registry.errors import Forbidden, Invalid, NotFound, Unavailable
 from registry.models import Blob, Version
 from registry.names import PackageName
-from sync import breaker, fetching, leases, queue, routing, tarballs, wake
+from sync import arriving, breaker, fetching, leases, queue, routing, tarballs, wake
 from sync.http import UpstreamError
 from sync.leases import Lease, LeaseLost
 from sync.limits import NotYet, Turns
@@ -224,9 +224,9 @@ def _fetching(versions: list[Version], upstream: Upstream, turns: Turns) -> Iter
 def _receive(current: Round, blob: Future[Blob]) -> None:
     try:
         blob.result()
-    except tarballs.NotTaken as error:
+    except arriving.NotTaken as error:
         current.skip(error.sentence)
-    except (NotFound, tarballs.NotGiven) as error:
+    except (NotFound, arriving.NotGiven) as error:
         if current.task.attempts < _ROUNDS:
             current.fail(error.sentence)
         else:

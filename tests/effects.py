@@ -8,7 +8,7 @@ from sync.models import SyncTask
 class Effects:
     """Tells, each time it is called, what came to be since the last time, in sentences and in order.
 
-    Blobs first, under the versions that name them, then events, then sync tasks.
+    Blobs first, under the versions and files that name them, then events, then sync tasks.
     """
 
     def __init__(self) -> None:
@@ -31,4 +31,5 @@ class Effects:
 
 def _blob(blob: Blob) -> str:
     owners = [str(version) for version in blob.version_set.select_related("package").order_by("pk")]
+    owners += [str(file) for file in blob.binaryfile_set.select_related("category").order_by("pk")]
     return f"blob of {', '.join(owners)}" if owners else "blob of nothing"

@@ -15,8 +15,8 @@ class BlobQuerySet(models.QuerySet["Blob"]):
         return self.get(sha512=sha512)
 
     def orphans(self) -> Self:
-        """Blobs that no version names: what a crash between storing bytes and committing rows leaves."""
-        return self.filter(version=None)
+        """Blobs that no row of any app names: what a crash between storing bytes and committing rows leaves."""
+        return self.filter(**{relation.name: None for relation in Blob._meta.related_objects})
 
 
 class Blob(models.Model):

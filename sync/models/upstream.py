@@ -1,8 +1,10 @@
 from django.db import models
 
+from sync.models.asked import Asked
 
-class Upstream(models.Model):
-    """A registry that packages are fetched from, with what the breaker remembers of its health."""
+
+class Upstream(Asked):
+    """A registry that packages are fetched from."""
 
     class Kind(models.TextChoices):
         NPM = "npm"
@@ -12,10 +14,7 @@ class Upstream(models.Model):
         LARDER = "larder"
         FOLDER = "folder"  # of tarballs, on this machine: its URL is file:///…
 
-    name = models.CharField(max_length=100, unique=True)
-    url = models.URLField(max_length=500)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.NPM)
-    is_enabled = models.BooleanField(default=True)
     # The token that it wants, encrypted (registry.secrecy); sent to its own origin and to nobody else.
     credentials = models.TextField(blank=True, default="", db_default="")
     # Where its changes can be followed; empty: where its kind has them.
@@ -23,13 +22,6 @@ class Upstream(models.Model):
     # How much sync tasks may ask of it at once, and in a minute; 0: as much as there is. Readers are not counted.
     max_at_once = models.PositiveIntegerField(default=8, db_default=8)
     max_per_minute = models.PositiveIntegerField(default=0, db_default=0)
-    # The breaker (sync.breaker): failures in a row, until when nothing is asked, and what went wrong last.
-    failures = models.PositiveIntegerField(default=0)
-    resting_until = models.DateTimeField(null=True, blank=True)
-    last_error = models.TextField(blank=True)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ScopeRule(models.Model):

@@ -27,7 +27,7 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
     "registry.burying", "sync.doubts", "sync.migrating", "registry.immigration",
-    "sync.queue", "sync.tarballs", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
+    "sync.queue", "sync.arriving", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip
 
 

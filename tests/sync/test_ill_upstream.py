@@ -159,7 +159,7 @@ def test_a_tarball_that_does_not_come_whole_is_not_kept_and_the_next_one_is(
 def test_a_tarball_that_the_upstream_does_not_have_is_not_found(upstream, anyone):
     upstream.fault("*.tgz", "status", code=404)
     answer = anyone.download("left-pad", "1.0.0")
-    assert (answer.status, answer.json()["error"]) == (404, "default has no tarball of left-pad@1.0.0")
+    assert (answer.status, answer.json()["error"]) == (404, "default does not have the tarball of left-pad@1.0.0")
 
 
 def test_a_tarball_that_is_here_needs_no_upstream(upstream, anyone, later):

@@ -13,8 +13,8 @@ from registry.errors import Unavailable
 from registry.models import Blob, Version
 from registry.upstream import Delivery
 from sync import breaker
+from sync.arriving import BrokenDelivery
 from sync.kinds.registry import client
-from sync.tarballs import BrokenDelivery
 from tests.sync.halfway import Halfway
 
 pytestmark = pytest.mark.django_db(transaction=True)
