@@ -46,8 +46,10 @@ def failed(upstream: Asked, error: UpstreamError) -> None:
     if isinstance(error, Refused):
         return
     awake = Q(resting_until=None) | Q(resting_until__lte=timezone.now())
-    counted = _rows(upstream).filter(awake, pk=upstream.pk).update(
-        failures=F("failures") + 1, last_error=error.sentence[:1000]
+    counted = (
+        _rows(upstream)
+        .filter(awake, pk=upstream.pk)
+        .update(failures=F("failures") + 1, last_error=error.sentence[:1000])
     )
     failures = _rows(upstream).values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
     rest = error.retry_after or (2.0 ** min(failures - TOLERATED, 6) if failures >= TOLERATED else 0.0)

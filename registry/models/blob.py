@@ -16,7 +16,8 @@ class BlobQuerySet(models.QuerySet["Blob"]):
 
     def orphans(self) -> Self:
         """Blobs that no row of any app names: what a crash between storing bytes and committing rows leaves."""
-        return self.filter(**{relation.name: None for relation in Blob._meta.related_objects})
+        relations = Blob._meta.related_objects  # noqa: SLF001 (Django's name for what it documents)
+        return self.filter(**{relation.name: None for relation in relations})
 
 
 class Blob(models.Model):
