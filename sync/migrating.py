@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from registry import access, jsontext, lifecycle
+from registry import access, jsontext, lifecycle, manifests, people
 from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Maintainer, Member, Package, Scope, User, Version
 from registry.names import PackageName
@@ -156,12 +156,15 @@ class CutOver:
     strangers: list[str]
 
 
-def cut_over(migration: Migration, *, reason: str, is_forced: bool = False, actor: Actor) -> CutOver:
-    """Make ours what came over, and never ask the old registry again.
+def cut_over(
+    migration: Migration, *, reason: str, owners: Sequence[str] = (), is_forced: bool = False, actor: Actor
+) -> CutOver:
+    """Make ours what came over, and never ask the old registry again; `owners` own all of it, besides those it had.
 
     Raises `Conflict` when something of it is not here yet, unless `is_forced`.
     """
     access.require_operator(actor)
+    extra = people.named(*owners)
     reason = _reason(reason)
     if migration.cut_over_at is not None:
         raise Conflict(f"{migration.pattern} was cut over already")
@@ -172,7 +175,7 @@ def cut_over(migration: Migration, *, reason: str, is_forced: bool = False, acto
         raise Conflict(f"not everything is here: {told}{more}. Wait for the tasks, or force it")
     with transaction.atomic():
         Migration.objects.select_for_update(no_key=True).get(pk=migration.pk, cut_over_at=None)
-        done = _make_ours(migration)
+        done = _make_ours(migration, extra)
         rules.put(migration.pattern, ScopeRule.Mode.PRIVATE, actor=actor)
         _forget_the_old(migration, done.packages)
         facts = {"cut_over_at": timezone.now(), "names": done.packages, "made_scope": _make_organisation(migration)}
@@ -184,13 +187,14 @@ def cut_over(migration: Migration, *, reason: str, is_forced: bool = False, acto
     return done
 
 
-def _make_ours(migration: Migration) -> CutOver:
+def _make_ours(migration: Migration, extra: Sequence[User]) -> CutOver:
     owners, strangers, names = 0, set[str](), list[str]()
     for package in _packages(migration).select_for_update(no_key=True).order_by("name"):
         head = jsontext.decode(package.head)
-        people = _maintainers(head)
-        users = list(User.objects.filter(username__in=people, is_active=True))
-        strangers |= set(people) - {user.username for user in users}
+        had = _maintainers(head) or _publishers(package)
+        users = list(User.objects.filter(username__in=had, is_active=True))
+        strangers |= set(had) - {user.username for user in users}
+        users += [user for user in extra if user not in users]
         rows = [Maintainer(package=package, user=user) for user in users]
         Maintainer.objects.bulk_create(rows, ignore_conflicts=True)
         package.origin, package.head = None, jsontext.encode(_as_ours(head, package))
@@ -217,6 +221,17 @@ def _maintainers(head: dict[str, object]) -> list[str]:
     listed = head.get("maintainers")
     named = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     return [name.lower() for name in named if isinstance(name, str)]
+
+
+def _publishers(package: Package) -> list[str]:
+    """Who published its versions, where the old registry kept no maintainers: Verdaccio does not."""
+    found = dict[str, None]()
+    for text in Version.objects.published().filter(package=package).values_list("manifest", flat=True).iterator():
+        somebody = manifests.parse(text).get("_npmUser")
+        name = somebody.get("name") if isinstance(somebody, dict) else None
+        if isinstance(name, str):
+            found[name.lower()] = None
+    return list(found)
 
 
 def _as_ours(head: dict[str, object], package: Package) -> dict[str, object]:

@@ -179,11 +179,12 @@ class Server:
         finally:
             connection.close()
 
-    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`manage.py`, with the server's environment."""
+    def manage(self, *arguments: str, check: bool = True, given: str = "") -> subprocess.CompletedProcess[str]:
+        """`manage.py`, with the server's environment; `given` is what it reads."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=CHECKOUT, env=self._environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            input=given,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done

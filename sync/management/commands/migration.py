@@ -39,6 +39,9 @@ class Command(BaseCommand):
         status.add_argument("--json", action="store_true", help="for programs")
         over = _about_one(verbs.add_parser("cutover", help="make it ours, and never ask the old registry again"))
         over.add_argument("--force", action="store_true", help="though not everything is here")
+        over.add_argument(
+            "--owner", dest="owners", action="append", default=[], help="who owns all of it; several times"
+        )
         back = _about_one(verbs.add_parser("back", help="let the old registry count again"))
         for verb in (over, back):
             verb.add_argument("--reason", required=True, help="why, in ten characters or more")
@@ -85,7 +88,9 @@ class Command(BaseCommand):
 
     def _cutover(self, options: dict[str, Any]) -> None:
         one = migrating.find(options["pattern"])
-        done = migrating.cut_over(one, reason=options["reason"], is_forced=options["force"], actor=_ACTOR)
+        done = migrating.cut_over(
+            one, reason=options["reason"], owners=options["owners"], is_forced=options["force"], actor=_ACTOR
+        )
         self.stdout.write(f"{len(done.packages)} packages are ours now, with {done.owners} owners in all")
         if done.strangers:
             self.stdout.write(f"nobody here is called {', '.join(done.strangers)}: they own nothing here yet")
