@@ -38,3 +38,10 @@ CONFIRM_SECONDS = number("LARDER_CONFIRM_SECONDS", 3600)
 MIGRATE_SECONDS = max(1, number("LARDER_MIGRATE_SECONDS", 300))
 # LARDER_MASS_REMOVAL: when more packages of one upstream than these are gone at once, a human decides.
 MASS_REMOVAL = number("LARDER_MASS_REMOVAL", 20)
+# LARDER_NODE_DIST_URL: where the releases of Node are fetched from that /-/binary/node/ has. "none": they are not
+# mirrored. More trees of such a layout are added in the admin.
+NODE_DIST_URL = env.str("LARDER_NODE_DIST_URL", default="https://nodejs.org/dist").rstrip("/")
+# LARDER_MAX_BINARY_MB, LARDER_MAX_BINARY_INDEX_MB: the largest file, and the largest index or list of checksums, that
+# is taken from the upstream of a binary mirror, in MiB.
+MAX_BINARY_BYTES = number("LARDER_MAX_BINARY_MB", 1024) << 20
+MAX_BINARY_INDEX_BYTES = number("LARDER_MAX_BINARY_INDEX_MB", 8) << 20

@@ -192,9 +192,11 @@ class Arrival(ABC):
                 self._receive(response, path, file, [digests, checker] if checker else [digests])
                 if checker and not checker.matches():
                     raise NotGiven(f"{self._upstream} sent {self._what}, and it does not have its integrity")
-                return self._put_away(path, digests)
+                blob = put_away(path, digests, self.name)
             finally:
                 path.unlink(missing_ok=True)
+        breaker.succeeded(self._upstream)
+        return blob
 
     def _receive(self, response: Reply, path: Path, file: IO[bytes], listeners: Sequence[Digests | Checker]) -> None:
         self._begin(path, response.content_length)
@@ -229,17 +231,15 @@ class Arrival(ABC):
         with self._changed:
             self._file = None
 
-    def _put_away(self, path: Path, digests: Digests) -> Blob:
-        with flight.single(f"blob {digests.sha512}"):  # the janitor takes no blob that is on its way to a name
-            blobs.put(path, digests.sha512, is_only_copy=False)
-            return self._record(digests)
 
-    def _record(self, digests: Digests) -> Blob:
+def put_away(path: Path, digests: Digests, name: Callable[[Blob], None]) -> Blob:
+    """Make a blob of a spool file; `name` is called in the transaction, and writes down whose bytes they are."""
+    with flight.single(f"blob {digests.sha512}"):  # the janitor takes no blob that is on its way to a name
+        blobs.put(path, digests.sha512, is_only_copy=False)
         with _turn, transaction.atomic():
             blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
-            self.name(blob)
-        breaker.succeeded(self._upstream)
-        return blob
+            name(blob)
+    return blob
 
 
 def join(key: str, make: Callable[[], Arrival], threads: Threads) -> Arrival:

@@ -25,3 +25,9 @@ MIGRATION_CUT_OVER = define(
     ["names", "differing"],
 )
 MIGRATION_TAKEN_BACK = define("migration.taken-back", "{subject} comes from {upstream} again: {reason}", ["names"])
+BINARY_ADDED = define("binary.added", "{subject} is mirrored from {url}")
+BINARY_CHANGED = define("binary.changed", "{subject} has another {fields}", ["url"])
+BINARY_REMOVED = define("binary.removed", "{subject} is mirrored no longer")
+BINARY_RESET = define("binary.reset", "{actor} had the upstream of {subject} asked again at once")
+BINARY_FORGOTTEN = define("binary.forgotten", "{actor} had {files} files of {subject} fetched anew")
+BINARY_REFUSED = define("binary.refused", "{subject} is not taken from its upstream: {reason}")

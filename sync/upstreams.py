@@ -177,7 +177,7 @@ def _changed(upstream: Upstream, facts: Facts) -> Upstream:
     if upstream.kind == Upstream.Kind.FOLDER:
         _require_folder(upstream.url)
     else:
-        _require_registry(upstream.url)
+        require_root(upstream.url)
     if upstream.feed_url:
         _require_web(upstream.feed_url)
     if not all(0 <= number <= _MOST for number in (upstream.max_at_once, upstream.max_per_minute)):
@@ -190,10 +190,11 @@ def _require_folder(url: str) -> None:
         raise Invalid("the URL of a folder is file:///and/its/path")
 
 
-def _require_registry(url: str) -> None:
+def require_root(url: str) -> None:
+    """Raise `Invalid` unless things can be asked for below the URL."""
     _require_web(url)
     if "?" in url or "#" in url:
-        raise Invalid("the URL of a registry ends with its path: packages' names come behind it")
+        raise Invalid("the URL ends with its path: the names of what is fetched come behind it")
     if is_us(url):
         raise Invalid(f"{url} is this registry itself: it would ask itself")
 

@@ -16,15 +16,18 @@ from django.db.models import signals
 
 from audit import drain
 from audit.models import Parked
-from registry import access, blobs, catalog, policies
+from registry import access, blobs, catalog, policies, safety
 from registry.upstream import elsewhere
 from sync import pullthrough
 from sync import tarballs as sync_tarballs
+from sync.binaries import documents, files
 from sync.kinds.registry import client
 from tests.actors import Person
 from tests.effects import Effects
 from tests.fake_upstream import FakeUpstream
 from tests.threads import PassingThreads
+
+_FETCHING = (pullthrough, sync_tarballs, documents, files)
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +88,9 @@ def _fresh_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         return
     request.getfixturevalue("transactional_db" if _commits(request) else "db")
     _forget()
-    pools = [PassingThreads(16), PassingThreads(32)]
-    monkeypatch.setattr(pullthrough, "_threads", pools[0])
-    monkeypatch.setattr(sync_tarballs, "_threads", pools[1])
+    pools = [PassingThreads(16) for _ in _FETCHING]
+    for module, pool in zip(_FETCHING, pools, strict=True):
+        monkeypatch.setattr(module, "_threads", pool)
     yield
     for pool in pools:
         pool.shutdown()
@@ -109,5 +112,5 @@ def _forget() -> None:
     catalog.forget()
     access.forget()
     ContentType.objects.clear_cache()
-    for remembered in (elsewhere, client, policies._policies):
+    for remembered in (elsewhere, client, policies._policies, safety.versions):
         remembered.cache_clear()

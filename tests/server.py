@@ -47,6 +47,7 @@ class Server:
             "LARDER_SECRET_KEY": "a key for tests",
             "LARDER_UPSTREAM_URL": upstream,
             "LARDER_UPSTREAM_CA": "",
+            "LARDER_NODE_DIST_URL": "none",
             "LARDER_PUBLIC_URL": "",
             "LARDER_LDAP_URL": "",
             "LARDER_OIDC_ISSUER": "",

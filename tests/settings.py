@@ -15,6 +15,7 @@ os.environ.update(
     LARDER_SECRET_KEY="a key for tests",
     LARDER_UPSTREAM_URL="none",
     LARDER_UPSTREAM_CA="",
+    LARDER_NODE_DIST_URL="none",
     LARDER_PUBLIC_URL="",
     LARDER_PRIVATE_SCOPES="@acme",
     LARDER_SIGNUP="open",

@@ -27,7 +27,8 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
     "registry.burying", "sync.doubts", "sync.migrating", "registry.immigration",
-    "sync.queue", "sync.arriving", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
+    "sync.arriving", "sync.binaries.categories", "sync.binaries.documents",
+    "sync.queue", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def test_edges_do_not_import_each_other(module):
         assert theirs == mine or module.endswith(".apps"), f"{module} imports {name}"
 
 
-PURE_IN_SYNC = ["sync.plan", "sync.reading", "sync.patterns"]
+PURE_IN_SYNC = ["sync.plan", "sync.reading", "sync.patterns", "sync.binaries.layouts"]
 
 
 @pytest.mark.parametrize("module", [f"registry.{name}" for name in PURE] + PURE_IN_SYNC)

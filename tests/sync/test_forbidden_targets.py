@@ -9,8 +9,9 @@ import pytest
 from registry.models import Blob
 from sync import addresses
 from sync.addresses import AddressClass
-from sync.models import Upstream
+from sync.models import BinaryCategory, Upstream
 from tests.fake_upstream import FakeUpstream
+from tests.node_dist import NodeDist
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,3 +89,13 @@ def test_and_may_send_us_there(upstream, anyone):
         mirror.publish("left-pad", "1.0.0")
         upstream.fault("/left-pad", "redirect", to=f"{mirror.url}{{path}}")
         assert anyone.view("left-pad").status == 200
+
+
+@pytest.mark.parametrize("path", ["index.json", "v22.1.0/SHASUMS256.txt", "v22.1.0/node-v22.1.0-linux-x64.tar.gz"])
+def test_a_mirror_of_binaries_is_not_led_there(public, secret, anyone, settings, path):
+    dist = NodeDist(public)
+    dist.release("22.1.0")
+    settings.NODE_DIST_URL = dist.url
+    public.fault(f"/dist/{path}", "redirect", to=f"{secret}{{path}}")
+    assert refused(anyone.send("GET", f"/-/binary/node/{path}"))
+    assert BinaryCategory.objects.get().failures == 0

@@ -1,0 +1,189 @@
+"""What a reader gets for a path below `/-/binary/`: a file, one on its way, or a list of what there is.
+
+Each category is served twice: under its name as it is upstream, and with `-safe` behind its name as if the versions
+that are unsafe (the socket `registry.safety`) had never been released: no index and no list names them, and `latest` or
+`latest-v22.x` is the newest that is safe. Whoever asks there for an exact file of an unsafe version is told why not,
+and which version to take instead; nobody is given other bytes than those that were asked for.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from django.conf import settings
+
+from audit.actors import Actor
+from registry import access, blobs, safety
+from registry.cache import Ready
+from registry.errors import Blocked, NotFound
+from registry.models import Blob
+from registry.upstream import Delivery
+from sync.binaries import categories, documents, files, layouts
+from sync.binaries.layouts import Index, Release
+from sync.models import BinaryCategory, BinaryFile
+
+_TYPES = {".json": "application/json", ".tab": "text/plain", ".txt": "text/plain", ".asc": "text/plain"}
+FOR_GOOD = "public, immutable, max-age=31536000"
+FOR_NOW = "public, max-age=0"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a list. Paths of folders end with a slash; `size` is in bytes, and None while nobody knows."""
+
+    path: str
+    date: str = ""
+    size: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether there is more below it."""
+        return self.path.endswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What there is in a folder of a category."""
+
+    category: BinaryCategory
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A category as one reader sees it."""
+
+    category: BinaryCategory
+    is_safe: bool
+
+    def index(self, *, wanting: str = "") -> Index:
+        """The releases that are listed."""
+        index = documents.index(self.category, wanting=wanting)
+        return index.without(self._unsafe(index.releases.values())) if self.is_safe else index
+
+    def release(self, folder: str) -> Release:
+        """The release that is called so. Raises `NotFound`, and `Blocked` when it is not to be used."""
+        found = self.index(wanting=folder).find(folder)
+        if found is not None:
+            return found
+        hidden = documents.index(self.category).find(folder)
+        advice = safety.versions().unsafe(self.category.name, hidden.version) if hidden else None
+        if hidden is None or advice is None:
+            raise NotFound(f"{self.category} has no release {folder[:100]}")
+        raise Blocked(f"{self.category} {hidden.version} is unsafe: {advice.reason}. Use {advice.safe} in its place")
+
+    def _unsafe(self, releases: Iterable[Release]) -> list[str]:
+        known = safety.versions()
+        return [one.folder for one in releases if known.unsafe(self.category.name, one.version)]
+
+
+def mirrored(viewer: Actor) -> list[BinaryCategory]:
+    """All categories, by name. Raises `Unauthenticated`."""
+    access.require_reader(viewer)
+    return categories.listed()
+
+
+def read(name: str, path: str, *, viewer: Actor) -> Listing | Ready | Delivery:
+    """What is at `path` of the category that is served as `name`.
+
+    Raises `Unauthenticated`, `NotFound`, `Blocked` or `Unavailable`.
+    """
+    access.require_reader(viewer)
+    view = View(*categories.find(name))
+    plain = path.rstrip("/")
+    if not plain:
+        return Listing(view.category, _root(view))
+    if not layouts.is_path(plain):
+        raise NotFound(f"{view.category} has no such path")
+    if plain in layouts.INDEXES:
+        return _index(view, plain)
+    called, _, file = plain.partition("/")
+    release = view.release(called)
+    if not file or (path.endswith("/") and _is_folder(view, release, file)):
+        return Listing(view.category, _folder(view, release, file))
+    if file == layouts.CHECKSUMS or file in layouts.SIGNATURES:
+        return _document(view, f"{release.folder}/{file}", documents.text(view.category, f"{release.folder}/{file}"))
+    found = files.fetch(view.category, release.folder, file)
+    if isinstance(found, Delivery):
+        return found
+    is_exact = called == release.folder and not view.is_safe
+    return _file(view.category, file, found, FOR_GOOD if is_exact else FOR_NOW)
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+def _index(view: View, path: str) -> Ready:
+    text = documents.text(view.category, path)
+    if view.is_safe:
+        write = layouts.index_of if path == "index.json" else layouts.table_of
+        text = write(text, view.index().releases)
+    return _document(view, path, text)
+
+
+def _document(view: View, path: str, text: bytes) -> Ready:
+    row = documents.find(view.category, path)
+    moment = int(row.blob.stored_at.timestamp()) if row and row.blob else 0
+    etag = f'"{hashlib.sha256(text).hexdigest()[:40]}"'
+    headers = _headers(view.category, path, len(text), etag, moment, FOR_NOW)
+    return Ready(str(view.category), 0, etag, moment, headers, body=text)
+
+
+def _file(category: BinaryCategory, path: str, blob: Blob, control: str) -> Ready:
+    moment = int(blob.stored_at.timestamp())
+    etag = f'"{blob.sha512[:40]}"'
+    headers = [*_headers(category, path, blob.size, etag, moment, control), ("Accept-Ranges", "bytes")]
+    where = blobs.path(blob.sha512)
+    return Ready(str(category), 0, etag, moment, headers, path=str(where) if where else None, sha512=blob.sha512)
+
+
+def _headers(
+    category: BinaryCategory, path: str, size: int, etag: str, moment: int, control: str
+) -> list[tuple[str, str]]:
+    suffix = path[path.rfind(".") :]
+    return [
+        ("Content-Type", _TYPES.get(suffix, "application/octet-stream")),
+        ("Content-Length", str(size)),
+        ("ETag", etag),
+        *([("Last-Modified", formatdate(moment, usegmt=True))] if moment else []),
+        ("Cache-Control", control if settings.ANONYMOUS_READ else "private, no-store"),
+        ("Cache-Tag", f"binary/{category}"),
+    ]
+
+
+# --- Lists ------------------------------------------------------------------------------------------------------------
+
+
+def _root(view: View) -> list[Entry]:
+    index = view.index()
+    folders = [Entry(f"{release.folder}/", release.date) for release in index.releases.values()]
+    aliases = [Entry(f"{alias}/", release.date) for alias, release in index.aliases.items()]
+    return [*folders, *aliases, *(Entry(path) for path in layouts.INDEXES)]
+
+
+def _is_folder(view: View, release: Release, path: str) -> bool:
+    listed = documents.checksums(view.category, release.folder)
+    return path not in listed and any(file.startswith(f"{path}/") for file in listed)
+
+
+def _folder(view: View, release: Release, path: str) -> list[Entry]:
+    """What is directly in a folder of a release, as its list of checksums has it."""
+    below = f"{path}/" if path else ""
+    listed = documents.checksums(view.category, release.folder)
+    inside = [file.removeprefix(below) for file in listed if file.startswith(below)]
+    folders = dict.fromkeys(file.partition("/")[0] + "/" for file in inside if "/" in file)
+    names = [file for file in inside if "/" not in file]
+    if not path:
+        names += [layouts.CHECKSUMS, *layouts.SIGNATURES]
+    sizes = _sizes(view.category, f"{release.folder}/{below}")
+    at = f"{release.folder}/{below}"
+    return [
+        *(Entry(f"{at}{folder}", release.date) for folder in folders),
+        *(Entry(f"{at}{file}", release.date, sizes.get(f"{at}{file}")) for file in names),
+    ]
+
+
+def _sizes(category: BinaryCategory, below: str) -> dict[str, int]:
+    rows = BinaryFile.objects.filter(category=category, path__startswith=below).exclude(blob=None)
+    return dict(rows.values_list("path", "blob__size"))
