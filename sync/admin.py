@@ -16,10 +16,12 @@ from django.urls import path
 from registry.admin import ReadOnly, ThroughVerbs, _actor
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
-from sync import doubts, following, migrating, moving, queue, routing, rules, upstreams
+from sync import admin_binaries, doubts, following, migrating, moving, queue, routing, rules, upstreams
 from sync.http import UpstreamError
 from sync.models import Doubt, Fallback, FeedCursor, Migration, ScopeRule, SyncTask, Upstream
 from sync.upstreams import Facts
+
+__all__ = ["admin_binaries"]  # its pages come with these
 
 _MOST_NAMES = 200
 

@@ -68,14 +68,18 @@ class View:
         if found is not None:
             return found
         hidden = documents.index(self.category).find(folder)
-        advice = safety.versions().unsafe(self.category.name, hidden.version) if hidden else None
+        advice = self._advice(hidden) if hidden else None
         if hidden is None or advice is None:
             raise NotFound(f"{self.category} has no release {folder[:100]}")
-        raise Blocked(f"{self.category} {hidden.version} is unsafe: {advice.reason}. Use {advice.safe} in its place")
+        named = f"{self.category.layout} {hidden.version}"
+        raise Blocked(f"{named} is unsafe: {advice.reason}. Use {advice.safe} in its place")
 
     def _unsafe(self, releases: Iterable[Release]) -> list[str]:
-        known = safety.versions()
-        return [one.folder for one in releases if known.unsafe(self.category.name, one.version)]
+        return [release.folder for release in releases if self._advice(release)]
+
+    def _advice(self, release: Release) -> safety.Unsafe | None:
+        """Who lays out its releases as Node does releases Node, under whatever name and from wherever."""
+        return safety.versions().unsafe(self.category.layout, release.version)
 
 
 def mirrored(viewer: Actor) -> list[BinaryCategory]:

@@ -7,7 +7,7 @@ class BinaryCategory(Asked):
     """A tree of files that are no npm packages, such as the releases of Node, and where it is mirrored from."""
 
     class Layout(models.TextChoices):
-        NODE = "node"  # index.json, index.tab, and a folder with SHASUMS256.txt for each release
+        NODE = "node"  # Node: index.json, index.tab, and a folder with SHASUMS256.txt for each release
 
     layout = models.CharField(max_length=16, choices=Layout, default=Layout.NODE)
     description = models.CharField(max_length=200, blank=True, default="")
