@@ -112,7 +112,7 @@ class ScopeRuleAdmin(ThroughVerbs):
     list_display = ["pattern", "mode", "sources"]
     list_select_related = ["upstream"]
     search_fields = ["pattern"]
-    fields = ["pattern", "mode", "upstream"]
+    fields = ["pattern", "mode", "upstream", "tarballs"]
     inlines = [FallbackInline]
 
     @admin.display(description="Upstreams")
@@ -149,7 +149,7 @@ class ScopeRuleAdmin(ThroughVerbs):
         others = sorted((row for row in rows if not row.get("DELETE")), key=lambda row: row["position"])
         first = rule.upstream or (routing.default_upstream() if others else None)
         names = [upstream.name for upstream in [first, *(row["upstream"] for row in others)] if upstream]
-        rule.pk = rules.put(rule.pattern, rule.mode, names, actor=_actor(request)).pk
+        rule.pk = rules.put(rule.pattern, rule.mode, names, tarballs=rule.tarballs, actor=_actor(request)).pk
 
     def delete_model(self, request: HttpRequest, obj: ScopeRule) -> None:
         """Let the next more general rule decide."""
@@ -276,7 +276,7 @@ class MigrationAdmin(ReadOnly):
 
 @admin.register(FeedCursor)
 class FeedCursorAdmin(ReadOnly):
-    list_display = ["upstream", "since", "newest", "lag", "updated_at", "error"]
+    list_display = ["upstream", "since", "newest", "lag", "updated_at", "failures", "resting_until", "error"]
     list_select_related = ["upstream"]
 
     @admin.display(description="Changes behind")

@@ -43,7 +43,7 @@ def ask(
     with transaction.atomic():
         task = queue.ask(
             str(name), why=f"asked for by {actor}", versions=versions,
-            with_tarballs=following.is_mirrored(route), with_dependencies=with_dependencies,
+            with_tarballs=following.is_eager(route), with_dependencies=with_dependencies,
         )  # fmt: skip
         journal.record(SYNC_ASKED, f"package:{name}", actor=actor, task=task.pk)
     return task

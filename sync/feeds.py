@@ -3,10 +3,16 @@
 npm's, cnpmcore's and a Larder's feeds say the same in nearly the same words: `results` with a `seq` and the name of a
 package each. npm and Larder begin behind `since` and say with `last_seq` from where to go on. cnpmcore begins with
 `since` itself, says no `last_seq`, and gives its numbers before it commits: one that is missing may still come.
+
+cnpmjs.org has times for places: `since` is a moment in milliseconds, with which it begins, and any number of changes
+may share one. So a page is read to the end of the last moment that is whole, and the last minute is left for later.
 """
 
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
@@ -21,7 +27,11 @@ _MOST_BYTES = 16 << 20
 _LONGEST_PLACE = 100  # that a cursor can keep
 
 # Registries of these kinds have a feed beside their packages. Of the others an operator says where it is, if it is.
-_HAVE_ONE = (Upstream.Kind.NPM, Upstream.Kind.CNPMCORE, Upstream.Kind.LARDER)
+_HAVE_ONE = (Upstream.Kind.NPM, Upstream.Kind.CNPMCORE, Upstream.Kind.CNPMJSORG, Upstream.Kind.LARDER)
+
+# cnpmjs.org: how many changes of one moment are read at most, and the milliseconds in which one may still come late.
+_MOST_AT_ONCE = 16 * PAGE
+_LATE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,9 @@ def address(upstream: Upstream) -> str | None:
 
 def read(upstream: Upstream, url: str, since: str) -> Page:
     """The page of the feed at `url` that comes behind `since`. Raises `UpstreamError`."""
-    query = urlencode({"since": since, "limit": PAGE})
-    document = _get(upstream, f"{url}{'&' if '?' in url else '?'}{query}")
+    if upstream.kind == Upstream.Kind.CNPMJSORG:
+        return _read_moments(upstream, url, since, PAGE)
+    document = _get(upstream, _asking(url, since, PAGE))
     results, last_seq = document.get("results"), place(document.get("last_seq"))
     found = list(_changes(results)) if isinstance(results, list) else []
     if not (found or last_seq or results == []):
@@ -71,11 +82,47 @@ def read(upstream: Upstream, url: str, since: str) -> Page:
     )
 
 
+def _read_moments(upstream: Upstream, url: str, since: str, limit: int) -> Page:
+    results = _get(upstream, _asking(url, since, limit)).get("results")
+    if not isinstance(results, list):
+        raise Refused(f"{url} is no changes feed of cnpmjs.org")
+    entries = list(_moments(results))
+    if len(results) >= limit:  # the last moment may go on behind the page's end
+        whole = [change for change in entries if change.place != entries[-1].place] if entries else []
+        if not whole and limit >= _MOST_AT_ONCE:
+            raise Refused(f"{url} has more than {limit:,} changes of one moment")
+        if not whole:
+            return _read_moments(upstream, url, since, 2 * limit)
+        entries = whole
+    settled = tuple(change for change in entries if int(change.place) < _now() - _LATE)
+    upto = str(int(settled[-1].place) + 1) if settled else since
+    return Page(settled, upto, newest="", knows_since=True, is_ordered=True)
+
+
+def _moments(results: Iterable[object]) -> Iterator[Change]:
+    for one in results:
+        if isinstance(one, dict) and isinstance(one.get("id"), str):
+            with suppress(ValueError, TypeError, OverflowError):
+                moment = datetime.fromisoformat(one["gmt_modified"])
+                at = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+                yield Change(str(at), one["id"], is_gone=False)
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+def _asking(url: str, since: str, limit: int) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'since': since, 'limit': limit})}"
+
+
 def newest(upstream: Upstream, url: str) -> str:
     """The place of the feed's newest change, as the root beside the feed tells it; empty when it does not.
 
     Raises `UpstreamError`.
     """
+    if upstream.kind == Upstream.Kind.CNPMJSORG:
+        return str(_now())
     try:
         return place(_get(upstream, urljoin(url, ".")).get("update_seq"))
     except Refused:

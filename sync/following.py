@@ -9,13 +9,14 @@ anew; so do we then, with everything here that came from there. (One that began 
 before we looked again cannot be told from one that went on.)
 """
 
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from registry.errors import Invalid
@@ -28,8 +29,9 @@ from sync.models import FeedCursor, ScopeRule, SyncTask, Upstream
 from sync.routing import Route
 
 _MIRRORING = (ScopeRule.Mode.MIRROR, ScopeRule.Mode.MIGRATE)
-# How long a feed that failed is left alone. Whoever follows sees what it missed afterwards: nothing is urgent.
-_PAUSE = timedelta(minutes=5)
+# Seconds for which a feed that failed is left alone: at random up to twice as long each time, from the first of these
+# to the last. Whoever follows sees afterwards what it missed: nothing is urgent.
+_FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 3600.0
 # So many pages at most are read at once; the rest at the next time.
 _PAGES = 20
 
@@ -37,8 +39,8 @@ _PAGES = 20
 def due() -> list[Upstream]:
     """The upstreams whose feeds are to be looked at now. By that they count as looked at: nobody else gets them too."""
     now = timezone.now()
-    before = now - timedelta(seconds=settings.FEED_SECONDS)
-    is_due = Q(error="", updated_at__lte=before) | Q(updated_at__lte=min(before, now - _PAUSE))
+    is_due = Q(updated_at__lte=now - timedelta(seconds=settings.FEED_SECONDS))
+    is_due &= Q(resting_until=None) | Q(resting_until__lte=now)
     found = []
     for upstream in followed():
         cursor, is_new = FeedCursor.objects.get_or_create(upstream=upstream)
@@ -71,12 +73,30 @@ def follow(upstream: Upstream) -> None:
             _begin(upstream, cursor, url)
         _read_on(upstream, cursor, url)
     except UpstreamError as error:
-        FeedCursor.objects.filter(pk=cursor.pk).update(error=error.sentence, updated_at=timezone.now())
+        _rest(cursor, error)
+    else:
+        FeedCursor.objects.filter(pk=cursor.pk, failures__gt=0).update(failures=0, resting_until=None)
+
+
+def _rest(cursor: FeedCursor, error: UpstreamError) -> None:
+    """Leave it alone, for longer each time, and at least as long as it has asked for."""
+    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(cursor.failures, 16))
+    rest = (error.retry_after or 0.0) + random.uniform(pause / 2, pause)  # noqa: S311 (spreads load, guards nothing)
+    now = timezone.now()
+    FeedCursor.objects.filter(pk=cursor.pk).update(
+        error=error.sentence, updated_at=now, failures=F("failures") + 1, resting_until=now + timedelta(seconds=rest)
+    )
 
 
 def is_mirrored(route: Route) -> bool:
-    """Whether a rule has us fetch all of a package, tarballs too, before somebody asks for it."""
+    """Whether a rule has us fetch a package before somebody asks for it."""
     return route.rule is not None and route.rule.mode in _MIRRORING
+
+
+def is_eager(route: Route) -> bool:
+    """Whether tarballs come with what is followed: as the rule says, or else its mode."""
+    chosen = route.rule.tarballs if route.rule else ""
+    return chosen == ScopeRule.Tarballs.EAGER if chosen else is_mirrored(route)
 
 
 def _begin(upstream: Upstream, cursor: FeedCursor, url: str) -> None:
@@ -152,7 +172,7 @@ def _wanted(changes: Iterable[Change], upstream: Upstream) -> Iterator[tuple[str
         if route.upstream is None or route.upstream.pk != upstream.pk:
             continue
         if route.is_here or (is_mirrored(route) and not change.is_gone):
-            yield str(name), is_mirrored(route)
+            yield str(name), is_eager(route)
 
 
 def _is_behind(place: str, other: str) -> bool:
@@ -163,5 +183,7 @@ def _is_behind(place: str, other: str) -> bool:
 
 def lag(cursor: FeedCursor) -> int | None:
     """How many places we are behind the upstream; None where that cannot be told."""
+    if cursor.upstream.kind == Upstream.Kind.CNPMJSORG:  # its places are moments
+        return None
     at, newest = feeds.number(cursor.since), feeds.number(cursor.newest)
     return None if at is None or newest is None else max(0, newest - at)

@@ -16,21 +16,24 @@ from sync.events import RULE_REMOVED, RULE_SET
 from sync.models import Fallback, ScopeRule, Upstream
 
 
-def put(pattern: str, mode: str, names: Sequence[str] = (), *, actor: Actor) -> ScopeRule:
+def put(
+    pattern: str, mode: str, names: Sequence[str] = (), *, tarballs: str = ScopeRule.Tarballs.BY_MODE, actor: Actor
+) -> ScopeRule:
     """Make the rule for `pattern` say this. `names` are upstreams in their order; none: the default one."""
     access.require_operator(actor)
     pattern, names = patterns.canonical(pattern), list(dict.fromkeys(names))
-    _require_sense(pattern, mode, names)
+    _require_sense(pattern, mode, names, tarballs)
     with transaction.atomic():
         chosen = upstreams.locked(names)
         rule, is_new = ScopeRule.objects.get_or_create(pattern=_as_spelled(pattern), defaults={"mode": mode})
         previous = None if is_new else {"mode": rule.mode, "upstreams": names_of(rule)}
         is_about_barred = {rule.mode, mode} - set(ScopeRule.FROM_UPSTREAMS)
-        rule.pattern, rule.mode = pattern, mode
+        rule.pattern, rule.mode, rule.tarballs = pattern, mode, tarballs
         write(rule, chosen)
         if is_about_barred:
             _touch_what_came(pattern)
-        journal.record(RULE_SET, f"rule:{pattern}", actor=actor, mode=mode, upstreams=names, previous=previous)
+        said = {"tarballs": tarballs} if tarballs else {}
+        journal.record(RULE_SET, f"rule:{pattern}", actor=actor, mode=mode, upstreams=names, previous=previous, **said)
         transaction.on_commit(routing.forget)
     return rule
 
@@ -70,9 +73,11 @@ def write(rule: ScopeRule, chosen: Sequence[Upstream]) -> None:
     Fallback.objects.bulk_create(others)
 
 
-def _require_sense(pattern: str, mode: str, names: Sequence[str]) -> None:
+def _require_sense(pattern: str, mode: str, names: Sequence[str], tarballs: str) -> None:
     if mode not in ScopeRule.Mode.values:
         raise Invalid(f"there is no mode {mode[:50]!r}: {', '.join(ScopeRule.Mode.values)}")
+    if tarballs not in ScopeRule.Tarballs.values:
+        raise Invalid(f"tarballs are eager or lazy, not {tarballs[:50]!r}")
     if mode not in ScopeRule.FROM_UPSTREAMS:
         if names:
             raise Invalid(f"what is {mode} comes from no upstream: leave {', '.join(names)} out")

@@ -34,12 +34,18 @@ class ScopeRule(models.Model):
         MIGRATE = "migrate"  # brought over from an old registry until the cut-over makes it private
         BLOCKED = "blocked"
 
+    class Tarballs(models.TextChoices):
+        BY_MODE = ""  # eager where the mode is mirror or migrate
+        EAGER = "eager"  # with each version that comes
+        LAZY = "lazy"  # when somebody asks for one
+
     FROM_UPSTREAMS = (Mode.PROXY, Mode.MIRROR, Mode.MIGRATE)
 
     # A name, a scope (`@acme`, `@acme/*`), or the beginning of names (`left-*`, `*`).
     pattern = models.CharField(max_length=255, unique=True)
     mode = models.CharField(max_length=8, choices=Mode)
     upstream = models.ForeignKey(Upstream, null=True, blank=True, on_delete=models.PROTECT)
+    tarballs = models.CharField(max_length=5, choices=Tarballs, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [

@@ -1,6 +1,7 @@
 """An upstream with a changes feed, as npm, cnpmcore and Larder have it."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,7 +9,7 @@ from tests.fake_upstream import Answer, FakeUpstream, Request
 
 
 class FeedingUpstream(FakeUpstream):
-    """Tells what changed in the words of `shape`: `npm` or `cnpmcore`."""
+    """Tells what changed in the words of `shape`: `npm`, `cnpmcore` or `cnpmjsorg`."""
 
     def __init__(self, shape: str = "npm", newest: int = 100) -> None:
         super().__init__()
@@ -40,10 +41,17 @@ class FeedingUpstream(FakeUpstream):
         return super().answer(request)
 
     def _page(self, since: int, limit: int) -> dict[str, Any]:
+        if self.shape == "cnpmjsorg":
+            rows = [one for one in self.told if one["seq"] >= since][:limit]
+            return {"results": [{**one, "gmt_modified": _moment(one["seq"])} for one in rows]}
         if self.shape == "cnpmcore":
             return {"results": [one for one in self.told if one["seq"] >= since][:1000]}
         results = [one for one in self.told if one["seq"] > since][:limit]
         return {"results": results, "last_seq": results[-1]["seq"] if results else self.newest}
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _json(document: Any) -> Answer:

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from registry.models import Package
@@ -311,7 +312,8 @@ def test_followed_is_what_a_rule_mirrors_or_an_operator_says(upstream, source, s
     for kind in (Upstream.Kind.VERDACCIO, Upstream.Kind.FOLDER, Upstream.Kind.CNPMJSORG):
         row = Upstream.objects.create(name=kind, url="http://without.example", kind=kind)
         ScopeRule.objects.create(pattern=f"{kind}-*", mode=Mode.MIRROR, upstream=row)
-    assert names() == {"public", "said"}
+    assert names() == {"public", "said", "cnpmjsorg"}
+    ScopeRule.objects.filter(pattern="cnpmjsorg-*").delete()
 
     ScopeRule.objects.get(pattern="pad-*").fallbacks.create(upstream=fallback)
     assert names() == {"public", "said", "fallback"}
@@ -335,14 +337,31 @@ def test_each_is_looked_at_once_in_a_while(source, settings):
     assert following.due() == [source]
 
 
-def test_one_that_failed_is_left_alone_for_longer(source, settings):
+def test_one_that_fails_is_left_alone_for_longer_each_time(upstream, source, follow, settings):
     settings.FEED_SECONDS = 30
     following.due()
-    FeedCursor.objects.update(error="it is ill")
-    pass_by(31)
-    assert following.due() == []
-    pass_by(300)
-    assert following.due() == [source]
+    upstream.fault("/_changes", "status", code=500)
+    rests = []
+    for _ in range(9):
+        follow()
+        before = timezone.now()
+        rests.append((cursor().resting_until - before).total_seconds())
+        pass_by(31)
+        assert following.due() == []
+        FeedCursor.objects.update(resting_until=timezone.now())
+        assert following.due() == [source]
+        Upstream.objects.update(failures=0, resting_until=None)
+    longest = [min(30.0 * 2**failures, 3600.0) for failures in range(9)]
+    assert all(most / 2 - 1 <= rest <= most for rest, most in zip(rests, longest, strict=True)), rests
+    upstream.heal()
+    follow()
+    assert (cursor().failures, cursor().resting_until, cursor().error) == (0, None, "")
+
+
+def test_one_that_says_when_to_come_back_is_left_alone_for_so_long(upstream, source, follow):
+    upstream.fault("/_changes", "status", code=429, headers={"retry-after": "500"})
+    follow()
+    assert (cursor().resting_until - timezone.now()).total_seconds() > 500
 
 
 def test_one_that_rests_is_not_asked(source):
@@ -395,3 +414,80 @@ def test_and_to_no_feed_elsewhere(upstream, source, follow):
         elsewhere.change("pad-a")
         assert follow() == ["pad-a"]
         assert {"authorization" in request.headers for request in elsewhere.requests} == {False}
+
+
+# --- cnpmjs.org, whose places are moments -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moments(upstream, follow, source) -> int:
+    """A feed of cnpmjs.org, followed since a moment an hour ago."""
+    upstream.shape = "cnpmjsorg"
+    Upstream.objects.filter(pk=source.pk).update(kind=Upstream.Kind.CNPMJSORG)
+    assert follow() == []
+    hour_ago = int(cursor().since) - 3_600_000
+    FeedCursor.objects.update(since=str(hour_ago))
+    return hour_ago
+
+
+def test_cnpmjs_orgs_changes_of_one_moment_are_all_read_whatever_the_page(upstream, follow, moments, monkeypatch):
+    monkeypatch.setattr(feeds, "PAGE", 4)
+    for number in range(15):
+        have(f"pad-{number}")
+    upstream.change(*(f"pad-{number}" for number in range(3)), seq=moments + 1)
+    upstream.change(*(f"pad-{number}" for number in range(3, 13)), seq=moments + 2)  # more than a page of one moment
+    upstream.change(*(f"pad-{number}" for number in range(13, 15)), seq=moments + 3)
+    assert sorted(follow()) == sorted(f"pad-{number}" for number in range(15))
+    assert follow() == [], "and once"
+
+
+def test_cnpmjs_orgs_last_minute_is_left_for_later(upstream, follow, moments):
+    have("early")
+    have("late")
+    upstream.change("early", seq=moments + 1)
+    now = moments + 3_600_000
+    upstream.change("late", seq=now - 1000)
+    assert follow() == ["early"]
+    assert int(cursor().since) == moments + 2
+    assert following.lag(FeedCursor.objects.select_related("upstream").get()) is None
+
+
+def test_cnpmjs_orgs_moments_that_are_none_are_passed_over(upstream, follow, moments):
+    have("good")
+    upstream.change("good", seq=moments + 5)
+    page = {"results": [{"id": "x", "gmt_modified": 5}, {"id": 7}, "y", {"id": "z", "gmt_modified": "soon"}]}
+    page["results"].append({"id": "good", "gmt_modified": "2020-01-01T00:00:00Z"})
+    upstream.put_raw("_changes", json.dumps(page).encode())
+    assert follow() == ["good"]
+
+
+def test_too_many_of_one_moment_are_said_to_be_so(upstream, follow, moments, monkeypatch):
+    monkeypatch.setattr(feeds, "PAGE", 2)
+    monkeypatch.setattr(feeds, "_MOST_AT_ONCE", 4)
+    upstream.change(*(f"pad-{number}" for number in range(9)), seq=moments + 1)
+    assert follow() == []
+    assert "more than 4 changes of one moment" in cursor().error
+
+
+# --- Tarballs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "mode", "tarballs", "is_eager"),
+    [
+        ("pad-*", "mirror", "", True),
+        ("pad-*", "mirror", "lazy", False),
+        ("*", "proxy", "", False),
+        ("*", "proxy", "eager", True),
+    ],
+)
+@pytest.mark.usefixtures("_begun")
+def test_tarballs_come_with_versions_or_when_they_are_asked_for(
+    upstream, source, follow, pattern, mode, tarballs, is_eager
+):
+    name = "pad-1" if pattern == "pad-*" else "other"
+    call_command("rule", "set", pattern, mode, "public", *(["--tarballs", tarballs] if tarballs else []))
+    have(name)
+    upstream.change(name)
+    assert follow() == [name]
+    assert SyncTask.objects.get(name=name).with_tarballs is is_eager

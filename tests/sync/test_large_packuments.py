@@ -1,4 +1,4 @@
-"""A packument of 15 MB with 3,000 versions: served as it came, in little memory."""
+"""A packument of 30 MB with 5,000 versions: served as it came, in little memory."""
 
 import json
 import random
@@ -15,10 +15,10 @@ NAME = "large"
 CORGI = "application/vnd.npm.install-v1+json"
 
 
-def packument(versions: int = 3000) -> dict:
+def packument(versions: int = 5000) -> dict:
     """Like that of a compiler which is released every night: most of it is the same in each version."""
     noise = random.Random(7)
-    text = "".join(noise.choices("abcdefghijklmnopqrstuvwxyz ", k=3400))
+    text = "".join(noise.choices("abcdefghijklmnopqrstuvwxyz ", k=4400))
     numbers = [f"1.{number // 100}.{number % 100}" for number in range(versions)]
     moments = {
         number: f"2024-01-01T00:{index // 60 % 60:02}:{index % 60:02}.000Z" for index, number in enumerate(numbers)
@@ -52,7 +52,7 @@ def manifest(number: str, text: str, noise: random.Random) -> dict:
 def test_it_is_taken_and_served_by_a_worker_of_modest_size():
     document = packument()
     body = json.dumps(document).encode()
-    assert len(body) > 14 * MB
+    assert len(body) > 29 * MB
     with FakeUpstream() as upstream, Server(upstream=upstream.url, workers=1) as server:
         upstream.put_raw(NAME, body, headers={"etag": '"one"'})
         full = server.get(f"/{NAME}", accept_encoding="gzip")

@@ -25,6 +25,7 @@ class Command(BaseCommand):
         put.add_argument("pattern", help="a name, @scope, @scope/begin-*, begin-* or *")
         put.add_argument("mode", choices=ScopeRule.Mode.values)
         put.add_argument("upstreams", nargs="*", metavar="upstream", help="in order; none: the default one")
+        put.add_argument("--tarballs", choices=["eager", "lazy"], default="", help="other than the mode has it")
         remove = verbs.add_parser("remove", help="let the next more general rule decide")
         remove.add_argument("pattern")
 
@@ -34,9 +35,11 @@ class Command(BaseCommand):
             match options["verb"]:
                 case "list":
                     for rule in ScopeRule.objects.select_related("upstream").order_by("pattern"):
-                        self.stdout.write(" ".join([rule.pattern, rule.mode, *rules.names_of(rule)]))
+                        tarballs = [f"({rule.tarballs} tarballs)"] if rule.tarballs else []
+                        self.stdout.write(" ".join([rule.pattern, rule.mode, *rules.names_of(rule), *tarballs]))
                 case "set":
-                    rule = rules.put(options["pattern"], options["mode"], options["upstreams"], actor=_ACTOR)
+                    words = [options[key] for key in ("pattern", "mode", "upstreams")]
+                    rule = rules.put(*words, tarballs=options["tarballs"], actor=_ACTOR)
                     self.stdout.write(f"names like {rule.pattern} are {rule.mode} now")
                 case _:
                     rules.remove(options["pattern"], actor=_ACTOR)
