@@ -37,7 +37,7 @@ SERVER = """
 import http.server, pathlib, sys
 folder = pathlib.Path(sys.argv[2])
 class Files(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", -1, True
     def log_message(self, *_): pass
     def do_GET(self):
         path = folder / self.path.lstrip("/").split("?")[0].replace("/", "+")
