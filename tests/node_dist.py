@@ -80,8 +80,10 @@ def _usual(version: str) -> dict[str, bytes]:
     name = f"node-v{version}"
     header = f'#define NODE_VERSION "{version}"\n'.encode()
     program = f"#!/bin/sh\necho v{version}\n".encode()
+    tree = {f"{name}-linux-x64/bin/{command}": program for command in ("node", "npm", "npx")}
     return {
-        f"{name}-linux-x64.tar.gz": archive({f"{name}-linux-x64/bin/node": program}),
+        f"{name}-linux-x64.tar.gz": archive(tree),
+        f"{name}-linux-x64.tar.xz": archive(tree, "xz"),
         f"{name}-headers.tar.gz": archive({f"{name}/include/node/node_version.h": header}),
         "win-x64/node.exe": program,
         "win-x64/node.lib": b"a library",

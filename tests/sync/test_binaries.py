@@ -109,7 +109,7 @@ def test_a_release_lists_its_files_and_their_size_once_they_are_here(dist, anyon
     anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}")
     listed = {one["name"]: one for one in anyone.send("GET", f"{AT}/v22.1.0/").json()}
     assert list(listed) == [
-        "win-x64/", "node-v22.1.0-headers.tar.gz", PROGRAM,
+        "win-x64/", "node-v22.1.0-headers.tar.gz", PROGRAM, "node-v22.1.0-linux-x64.tar.xz",
         "SHASUMS256.txt", "SHASUMS256.txt.asc", "SHASUMS256.txt.sig",
     ]  # fmt: skip
     assert listed[PROGRAM]["size"] == len(dist.file("22.1.0", PROGRAM))
