@@ -254,7 +254,12 @@ REGISTRY = {
     # What to do when something is asked for that is not here, or may be out of date: registry.upstream.OnMiss.
     "ON_MISS": "sync.pullthrough.PullThrough",
     # What readers may see, in order: registry.policies.Policy.
-    "POLICIES": ["registry.policies.Blocks", "registry.policies.PrivateScopes", "sync.policies.Rules"],
+    "POLICIES": [
+        "registry.policies.Blocks",
+        "registry.policies.PrivateScopes",
+        "sync.policies.Rules",
+        "bugversions.deciding.Advice",
+    ],
 }
 AUDIT = {
     # The nudge after a commit: sends a message to a worker.

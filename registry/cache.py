@@ -36,6 +36,8 @@ class DocumentKey:
     flavour: Flavour
     encoding: str
     base: str
+    # As other mirrors get it: without what policies rewrite, and without what they hide.
+    is_raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ the policies, build, keep. `ready` answers only from memory, and only what is ce
 
 import logging
 import time
+from dataclasses import replace
 from email.utils import formatdate
 
 from django.conf import settings
@@ -29,11 +30,16 @@ _SMALL_BYTES = 32 << 10
 _ring = Ring(settings.RING_BYTES)
 
 
-def document(name: PackageName, flavour: Flavour, *, encoding: str, base: str, viewer: Actor) -> Ready:
-    """The packument of `name`. Raises `Unauthenticated`, `NotFound`, `Blocked` or `Unavailable`."""
+def document(
+    name: PackageName, flavour: Flavour, *, encoding: str, base: str, viewer: Actor, is_raw: bool = False
+) -> Ready:
+    """The packument of `name`. Raises `Unauthenticated`, `NotFound`, `Blocked` or `Unavailable`.
+
+    `is_raw`: as another mirror needs it, without what policies rewrite; what they hide is not in it either.
+    """
     access.require_reader(viewer)
     until = upstream.elsewhere().refresh(name)
-    key = DocumentKey(str(name), flavour, encoding, base)
+    key = DocumentKey(str(name), flavour, encoding, base, is_raw)
     while True:
         before = generation.current()
         try:
@@ -142,6 +148,8 @@ def _admitted(name: PackageName, stamp: Stamp) -> Judgement:
 
 def _current(key: DocumentKey, name: PackageName, viewer: Actor) -> Ready:
     stamp, judgement = _judged(name, viewer)
+    if key.is_raw:
+        judgement = replace(judgement, rewritten={})
     entry = _kept(key, stamp)
     if entry is None:
         with flight.single(f"build {key}"):

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
 from django.db import DatabaseError
 
-from sync import credentials, patterns, rules, upstreams
+from registry import patterns
+from sync import credentials, rules, upstreams
 from sync.http import Refused
 from sync.models import ScopeRule, Upstream
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from registry import jsontext
+from registry import jsontext, patterns
 from registry.errors import Invalid
 from registry.names import PackageName
-from sync import feeds, patterns
+from sync import feeds
 from sync.http import Refused
 from sync.kinds.registry import Registry
 from sync.models import Upstream

@@ -19,11 +19,11 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from registry import access, jsontext, lifecycle, manifests, people
+from registry import access, jsontext, lifecycle, manifests, patterns, people
 from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Maintainer, Member, Package, Scope, User, Version
 from registry.names import PackageName
-from sync import comparing, listing, patterns, queue, rules, upstreams
+from sync import comparing, listing, queue, rules, upstreams
 from sync.comparing import Difference
 from sync.events import MIGRATION_CUT_OVER, MIGRATION_STARTED, MIGRATION_TAKEN_BACK
 from sync.http import UpstreamError

@@ -24,11 +24,11 @@ from typing import Any
 
 from django.conf import settings
 
-from registry import access, generation
+from registry import access, generation, patterns
 from registry.errors import Forbidden
 from registry.models import Package
 from registry.names import PackageName
-from sync import credentials, patterns
+from sync import credentials
 from sync.models import Freshness, ScopeRule, Upstream
 
 DEFAULT = "default"

@@ -7,11 +7,11 @@ from django.db.models import Q
 
 from audit import journal
 from audit.actors import Actor
-from registry import access, lifecycle
+from registry import access, lifecycle, patterns
 from registry.errors import Invalid, NotFound
 from registry.models import Package
 from registry.names import PackageName
-from sync import patterns, routing, upstreams
+from sync import routing, upstreams
 from sync.events import RULE_REMOVED, RULE_SET
 from sync.models import Fallback, ScopeRule, Upstream
 

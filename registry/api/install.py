@@ -31,6 +31,7 @@ class PackageView(OpenView):
             encoding=negotiation.encoding(request.META.get("HTTP_ACCEPT_ENCODING", "")),
             base=base_url(request),
             viewer=viewer_of(request),
+            is_raw=request.GET.get("cache") == "0",  # cnpmcore's word for it: other mirrors say it
         )
         if "write" in request.GET:  # what the client is about to change must not come out of a cache
             return _fresh(entry)

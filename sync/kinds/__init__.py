@@ -40,6 +40,7 @@ class Source(Protocol):
 _KINDS: Mapping[str, Callable[[Upstream], Source]] = {
     Upstream.Kind.CNPMCORE: Cnpm,
     Upstream.Kind.CNPMJSORG: Cnpm,
+    Upstream.Kind.LARDER: Cnpm,
     Upstream.Kind.FOLDER: Folder,
 }
 

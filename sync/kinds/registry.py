@@ -43,6 +43,6 @@ class Registry:
 
 
 class Cnpm(Registry):
-    """cnpmcore and cnpmjs.org: mirrors ask them for what the publisher said, without what they mend for installs."""
+    """cnpmcore, cnpmjs.org, Larder: mirrors ask for what publishers said, without what is mended for installs."""
 
     query = "?cache=0"

@@ -2,8 +2,8 @@ from typing import Self
 
 from django.db import models
 
+from registry import patterns
 from registry.names import PackageName
-from sync import patterns
 from sync.models.upstream import Upstream
 
 

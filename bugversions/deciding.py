@@ -1,0 +1,174 @@
+"""The one decision about the versions of a package: which are shown, rewritten or refused, why, and until when.
+
+It is asked through `registry.policies` by all that readers get: documents, single versions, tags, ranges, tarballs,
+search. A document is built once for each revision, and whoever changes a rule touches the package; so rules cost
+nothing where nothing changed. Holds and freezes are about the clock: they say until when the answer stands.
+
+Of several rules about a version one counts: a local one before an imported one, one that names it before a range, and
+what withholds before what changes. What withholds because of its age gives way to a version that a rule replaces
+others by: a fix must not wait.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from bugversions import rewriting, values
+from bugversions.models import LOCAL, BugVersion, Freeze, Hold
+from registry import generation, patterns
+from registry.manifests import Fragments
+from registry.models import Stamp, Version
+from registry.names import PackageName
+from registry.policies import Judgement
+
+_KEPT_SECONDS = 1.0
+_RANK = {"forbid": 0, "hide": 1, "replace": 2, "override": 3}
+
+
+class Advice:
+    """Implements `registry.policies.Policy`."""
+
+    def judge(self, name: str, stamp: Stamp) -> Judgement:
+        """What rules, holds and a freeze say about the package."""
+        return decide(name, stamp.id, stamp.origin)
+
+
+def decide(name: str, package_id: int, origin: str | None) -> Judgement:
+    """The decision about a package as it is now."""
+    now = timezone.now()
+    known = _clocks()
+    rules = [rule for rule in BugVersion.objects.filter(package=name, is_active=True) if not _is_over(rule, now)]
+    begun = [rule for rule in rules if rule.valid_from is None or rule.valid_from <= now]
+    edges = [edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge and edge > now]
+    young = _young(name, package_id, origin, known, now)
+    if not begun and not young.reasons:
+        return Judgement(until=_first([*edges, *young.edges]))
+    numbers = list(Version.objects.published().filter(package_id=package_id).values_list("number", flat=True))
+    chosen = choose(begun, numbers)
+    fixes = {rule.replacement for rule in begun if rule.action == "replace"}
+    hidden = {number: why for number, why in young.reasons.items() if number not in fixes}
+    refused = dict(hidden)
+    for number, rule in chosen.items():
+        if rule.action in ("hide", "forbid"):
+            hidden[number] = rule.reason
+        if rule.action == "forbid":
+            refused[number] = rule.reason
+    rewritten = _rewritten(PackageName.parse(name), package_id, chosen, hidden)
+    return Judgement(hidden=hidden, refused=refused, rewritten=rewritten, until=_first([*edges, *young.edges]))
+
+
+def choose(rules: Sequence[BugVersion], numbers: Iterable[str]) -> dict[str, BugVersion]:
+    """The rule that counts for each of the versions that any is about."""
+    ranked = sorted(rules, key=_precedence)
+    chosen = {}
+    for number in numbers if ranked else ():
+        rule = next((rule for rule in ranked if values.matches(rule.versions, number)), None)
+        if rule is not None:
+            chosen[number] = rule
+    return chosen
+
+
+def _precedence(rule: BugVersion) -> tuple[bool, bool, int, int]:
+    is_exact = values.Rule(rule.package, rule.versions, rule.action, rule.reason).is_exact
+    return rule.source != LOCAL, not is_exact, _RANK[rule.action], rule.pk or 0
+
+
+def _is_over(rule: BugVersion, now: datetime) -> bool:
+    return rule.valid_until is not None and rule.valid_until <= now
+
+
+def _first(edges: Iterable[datetime]) -> float | None:
+    return min((edge.timestamp() for edge in edges), default=None)
+
+
+# --- Rewriting ----------------------------------------------------------------------------------------------------
+
+
+def _rewritten(
+    name: PackageName, package_id: int, chosen: Mapping[str, BugVersion], hidden: Mapping[str, str]
+) -> dict[str, Fragments]:
+    """A replacement that is not here, or is withheld itself, leaves the version as it is; checks tell operators."""
+    changing = {number: rule for number, rule in chosen.items() if rule.action in ("replace", "override")}
+    wanted = {*changing, *(rule.replacement for rule in changing.values())} - {""}
+    rows = Version.objects.published().filter(package_id=package_id, number__in=wanted)
+    texts = dict(rows.values_list("number", "manifest")) if changing else {}
+    found = {}
+    for number, rule in changing.items():
+        if rule.action == "override":
+            found[number] = rewriting.overridden(name, number, texts[number], rule.overrides, rule.reason)
+        elif rule.replacement in texts and rule.replacement not in hidden:
+            target = texts[rule.replacement]
+            found[number] = rewriting.replaced(name, number, texts[number], rule.replacement, target, rule.reason)
+    return found
+
+
+# --- The clock ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """Holds and the freeze, as they were at one moment: few, and asked for at every document."""
+
+    holds: tuple[Hold, ...]
+    freeze: Freeze | None
+    generation: int
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Young:
+    """Versions that are withheld for their age, with the reasons; and when that changes by itself."""
+
+    reasons: Mapping[str, str]
+    edges: tuple[datetime, ...] = ()
+
+
+_known: _Clocks | None = None
+
+
+def _clocks() -> _Clocks:
+    global _known  # noqa: PLW0603 (one memory per process)
+    now, known = generation.current(), _known
+    if known is None or known.generation != now or time.monotonic() - known.read_at > _KEPT_SECONDS:
+        holds = tuple(Hold.objects.filter(is_active=True).order_by("pk"))
+        freeze = Freeze.objects.filter(lifted_at=None).first()
+        _known = known = _Clocks(holds, freeze, now, time.monotonic())
+    return known
+
+
+def forget() -> None:
+    """Read holds and freezes again when they are next asked for, in every process of this host."""
+    generation.advance()
+
+
+def _young(name: str, package_id: int, origin: str | None, known: _Clocks, now: datetime) -> _Young:
+    """What is published here is nobody's to wait for."""
+    hold = _hold_for(PackageName.parse(name), origin, known.holds) if origin is not None else None
+    freeze = known.freeze if origin is not None else None
+    if hold is None and freeze is None:
+        return _Young({})
+    limits = [freeze.since] if freeze else []
+    limits += [now - timedelta(seconds=hold.seconds)] if hold else []
+    rows = Version.objects.published().annotate(born=Coalesce("published_at", "first_seen_at"))
+    young = rows.filter(Q(born__gt=min(limits)), package_id=package_id).values_list("number", "born")
+    reasons, edges = {}, list[datetime]()
+    for number, born in young:
+        if freeze and born > freeze.since:
+            reasons[number] = f"nothing published after {freeze.since:%Y-%m-%d %H:%M} UTC is served: {freeze.reason}"
+        elif hold and (ripe := born + timedelta(seconds=hold.seconds)) > now:
+            reasons[number] = f"held until {ripe:%Y-%m-%d %H:%M} UTC: {hold.reason}"
+            edges.append(ripe)
+    return _Young(reasons, tuple(edges))
+
+
+def _hold_for(name: PackageName, origin: str | None, holds: Sequence[Hold]) -> Hold | None:
+    """The hold of the most specific pattern, one for just this upstream first."""
+    fitting = list(patterns.fitting(name))
+    about = [hold for hold in holds if hold.pattern in fitting and hold.upstream in ("", origin)]
+    hold = min(about, key=lambda one: (fitting.index(one.pattern), one.upstream == ""), default=None)
+    return None if hold is None or any(pattern in fitting for pattern in hold.allowed) else hold

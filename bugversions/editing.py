@@ -1,0 +1,282 @@
+"""Rules come to be, change and go here: row, revision of the package, and event, in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest, Now
+from django.utils import timezone
+
+from audit import journal
+from audit.actors import Actor
+from audit.models import Event
+from bugversions import deciding, values
+from bugversions.events import (
+    FROZEN,
+    HOLD_ENDED,
+    HOLD_SET,
+    RULE_ADDED,
+    RULE_CHANGED,
+    RULE_RETIRED,
+    RULE_UNDONE,
+    RULES_APPLIED,
+    THAWED,
+)
+from bugversions.models import LOCAL, BugVersion, Freeze, Hold
+from bugversions.values import Rule
+from registry import access, generation, lifecycle, patterns
+from registry.errors import Conflict, Invalid, NotFound
+from registry.models import Package
+
+_LEAST_REASON = 10
+_LONGEST_HOLD = 10 * 365 * 24 * 3600
+_BATCH = 500
+_FIELDS = ("package", "versions", "action", "reason", "replacement", "overrides", "valid_from", "valid_until")
+
+
+# --- Rules --------------------------------------------------------------------------------------------------------
+
+
+def add(rule: Rule, *, actor: Actor) -> BugVersion:
+    """Make a rule of ours. Raises `Invalid` for one that makes no sense, `Conflict` for one that is there already."""
+    access.require_operator(actor)
+    _require(rule)
+    with transaction.atomic():
+        row, is_new = BugVersion.objects.get_or_create(
+            package=rule.package, versions=rule.versions, action=rule.action, source=LOCAL, defaults=_facts(rule)
+        )
+        if not is_new and row.is_active:
+            raise Conflict(f"there is such a rule already: {row}. Change that one")
+        return _save(row, rule, RULE_ADDED, {}, actor)
+
+
+def change(row: BugVersion, rule: Rule, *, actor: Actor) -> BugVersion:
+    """Let a rule say something else. One that was imported is changed by a rule of ours about the same versions."""
+    access.require_operator(actor)
+    if row.source != LOCAL:
+        raise Conflict(f"{row} comes from {row.source}, and would be back after its next import: add a rule of ours")
+    _require(rule, but=row)
+    with transaction.atomic():
+        row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
+        before = said(row)
+        if row.package != rule.package:
+            _touch([row.package])
+        return _save(row, rule, RULE_CHANGED, {"before": before}, actor)
+
+
+def retire(row: BugVersion, *, reason: str, actor: Actor) -> None:
+    """Let a rule count no more. It stays to be read, and an import does not bring it back."""
+    access.require_operator(actor)
+    reason = require_reason(reason)
+    with transaction.atomic():
+        if BugVersion.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
+            _touch([row.package])
+            subject, rule = f"package:{row.package}", said(row)
+            journal.record(RULE_RETIRED, subject, actor=actor, action=row.action, reason=reason, rule=rule)
+
+
+def undo(event: Event, *, reason: str, actor: Actor) -> None:
+    """Take back what an event says was done to a rule: made, changed or retired."""
+    access.require_operator(actor)
+    reason = require_reason(reason)
+    facts = event.facts
+    row = BugVersion.objects.filter(pk=facts.get("rule", {}).get("id")).first()
+    if row is None or event.kind not in (RULE_ADDED.name, RULE_CHANGED.name, RULE_RETIRED.name):
+        raise NotFound("there is nothing of a rule to take back in this event")
+    before = {**facts.get("before", {})} if event.kind == RULE_CHANGED.name else {**facts["rule"]}
+    with transaction.atomic():
+        row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
+        _touch({row.package, before["package"]})
+        for name in _FIELDS:
+            setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before[name])
+        row.is_active = event.kind != RULE_ADDED.name
+        row.save()
+        journal.record(RULE_UNDONE, f"package:{row.package}", actor=actor, reason=reason, event=event.pk)
+
+
+def said(row: BugVersion) -> dict[str, Any]:
+    """All that a rule says, as the journal keeps it."""
+    moments = {name: _told(getattr(row, name)) for name in ("valid_from", "valid_until")}
+    return {"id": row.pk, **{name: getattr(row, name) for name in _FIELDS}, **moments, "source": row.source}
+
+
+def rule_of(row: BugVersion) -> Rule:
+    """The rule in a row."""
+    return Rule(**{name: getattr(row, name) for name in _FIELDS})
+
+
+def require_reason(text: str) -> str:
+    """The reason, or `Invalid` when it is too short to say anything."""
+    if len(text.strip()) < _LEAST_REASON:
+        raise Invalid(f"say why, in {_LEAST_REASON} characters or more: people who install read it")
+    return text.strip()
+
+
+def _require(rule: Rule, but: BugVersion | None = None) -> None:
+    require_reason(rule.reason)
+    rule.require_sense()
+    others = BugVersion.objects.filter(package=rule.package, is_active=True, source=LOCAL)
+    values.require_no_chains([rule, *(rule_of(row) for row in others if but is None or row.pk != but.pk)])
+
+
+def _facts(rule: Rule) -> dict[str, Any]:
+    facts = asdict(rule)
+    return {name: facts[name] for name in _FIELDS if name not in ("package", "versions", "action")}
+
+
+def _save(row: BugVersion, rule: Rule, kind: Any, facts: dict[str, Any], actor: Actor) -> BugVersion:
+    for name, value in asdict(rule).items():
+        setattr(row, name, value)
+    row.is_active = True
+    row.save()
+    _touch([row.package])
+    journal.record(
+        kind, f"package:{row.package}", actor=actor, action=row.action, reason=row.reason, rule=said(row), **facts
+    )
+    return row
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+# --- Lists that are imported --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What an import changed, in the words of `str(rule)`; `packages` are those that readers see differently."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
+
+
+def replace_source(source: str, rules: Sequence[Rule], *, actor: Actor) -> Diff:
+    """Make the rules of a source these, in the caller's transaction. What operators retired stays retired.
+
+    Only packages whose rules change are touched. Raises `Invalid` for a list in which anything makes no sense.
+    """
+    _require_all(rules)
+    rows = {_key(row): row for row in BugVersion.objects.select_for_update(no_key=True).filter(source=source)}
+    wanted = {_key(rule): rule for rule in rules}
+    added = [BugVersion(source=source, **asdict(rule)) for key, rule in wanted.items() if key not in rows]
+    changed = [row for key, row in rows.items() if key in wanted and _update(row, wanted[key])]
+    removed = [row for key, row in rows.items() if key not in wanted]
+    BugVersion.objects.bulk_create(added, batch_size=_BATCH)
+    BugVersion.objects.bulk_update(changed, ["reason", "replacement", "overrides"], batch_size=_BATCH)
+    for start in range(0, len(removed), _BATCH):
+        BugVersion.objects.filter(pk__in=[row.pk for row in removed[start : start + _BATCH]]).delete()
+    active = [row for row in (*added, *changed, *removed) if row.is_active]
+    packages = _touch({row.package for row in active}, actor=actor)
+    return Diff([str(row) for row in added], [str(row) for row in changed], [str(row) for row in removed], packages)
+
+
+def _require_all(rules: Sequence[Rule]) -> None:
+    by_package = defaultdict[str, list[Rule]](list)
+    for rule in rules:
+        rule.require_sense()
+        by_package[rule.package].append(rule)
+    for some in by_package.values():
+        values.require_no_chains(some)
+
+
+def _key(rule: Rule | BugVersion) -> tuple[str, str, str]:
+    return rule.package, rule.versions, rule.action
+
+
+def _update(row: BugVersion, rule: Rule) -> bool:
+    before = row.reason, row.replacement, row.overrides
+    row.reason, row.replacement, row.overrides = rule.reason, rule.replacement, dict(rule.overrides)
+    return before != (row.reason, row.replacement, row.overrides)
+
+
+def _touch(names: Iterable[str], actor: Actor | None = None) -> list[str]:
+    """Raise the revisions of these packages, of those that are here; returns which they are.
+
+    Each is told of in the journal: search and those who follow us look at it anew.
+    """
+    names, found = sorted(set(names)), list[str]()
+    for start in range(0, len(names), _BATCH):
+        rows = Package.objects.filter(name__in=names[start : start + _BATCH])
+        found += rows.order_by("name").select_for_update(no_key=True).values_list("name", flat=True)
+        rows.update(revision=Greatest(F("revision") + 1, Value(lifecycle.first_revision())), updated_at=Now())
+    for name in found:
+        journal.record(RULES_APPLIED, f"package:{name}", actor=actor or Actor.system("bugversions"))
+    transaction.on_commit(generation.advance)
+    return found
+
+
+# --- The clock ----------------------------------------------------------------------------------------------------
+
+
+def hold(
+    pattern: str, seconds: int, *, reason: str, upstream: str = "", allowed: Sequence[str] = (), actor: Actor
+) -> Hold:
+    """Serve what fits `pattern` only when it is so old. Documents are made anew, for all that came from upstreams."""
+    access.require_operator(actor)
+    reason, pattern = require_reason(reason), patterns.canonical(pattern)
+    if not 0 < seconds <= _LONGEST_HOLD:
+        raise Invalid("a hold lasts a second at least and ten years at most")
+    names = [patterns.canonical(one) for one in allowed]
+    facts = {"seconds": seconds, "reason": reason, "is_active": True, "allowed": names}
+    with transaction.atomic():
+        row, _ = Hold.objects.update_or_create(pattern=pattern, upstream=upstream, defaults=facts)
+        _touch_all()
+        journal.record(
+            HOLD_SET, f"hold:{pattern}", actor=actor, seconds=seconds, reason=reason, upstream=upstream,
+            allowed=list(names),
+        )  # fmt: skip
+    return row
+
+
+def end_hold(row: Hold, *, reason: str, actor: Actor) -> None:
+    """Hold no more."""
+    access.require_operator(actor)
+    reason = require_reason(reason)
+    with transaction.atomic():
+        if Hold.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
+            _touch_all()
+            journal.record(HOLD_ENDED, f"hold:{row.pattern}", actor=actor, reason=reason)
+
+
+def freeze(since: datetime, *, reason: str, actor: Actor) -> Freeze:
+    """Serve nothing that was published upstream after `since`, until `thaw`. Raises `Conflict` when it is frozen."""
+    access.require_operator(actor)
+    reason = require_reason(reason)
+    if since.tzinfo is None:
+        raise Invalid("say in which time zone the moment is, such as 2026-11-27T12:00:00Z")
+    with transaction.atomic():
+        if Freeze.objects.select_for_update(no_key=True).filter(lifted_at=None).exists():
+            raise Conflict("it is frozen already: lift that freeze first")
+        row = Freeze.objects.create(since=since, reason=reason)
+        _touch_all()
+        journal.record(FROZEN, "freeze", actor=actor, since=since.isoformat(), reason=reason)
+    return row
+
+
+def thaw(*, reason: str, actor: Actor) -> None:
+    """Lift the freeze."""
+    access.require_operator(actor)
+    reason = require_reason(reason)
+    with transaction.atomic():
+        if not Freeze.objects.filter(lifted_at=None).update(lifted_at=timezone.now()):
+            raise Conflict("nothing is frozen")
+        _touch_all()
+        journal.record(THAWED, "freeze", actor=actor, reason=reason)
+
+
+def _touch_all() -> None:
+    """Raise the revision of all that came from upstreams, in one statement: a switch for incidents must be quick."""
+    raised = Greatest(F("revision") + 1, Value(lifecycle.first_revision()))
+    Package.objects.exclude(origin=None).update(revision=raised)
+    transaction.on_commit(deciding.forget)

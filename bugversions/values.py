@@ -1,0 +1,100 @@
+"""Rules as values: what one says, whether that makes sense, and which versions it is about. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from registry import semver
+from registry.errors import Invalid
+from registry.names import PackageName
+
+LONGEST_REASON = 4_096
+_LONGEST = 256
+_MOST_OVERRIDES = 100
+_TABLES = ("scripts", "dependencies", "optionalDependencies")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What to do about some versions of a package, and why."""
+
+    package: str
+    versions: str
+    action: str
+    reason: str
+    replacement: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it names one version."""
+        return semver.clean(self.versions) is not None
+
+    def require_sense(self) -> None:
+        """Raise `Invalid` for what cannot be meant."""
+        PackageName.parse(self.package)
+        about = f"{self.package}@{self.versions[:80]}"
+        if not semver.is_range(self.versions) or len(self.versions) > _LONGEST:
+            raise Invalid(f"{about}: {self.versions[:80]!r} is neither a version nor a range")
+        if not self.reason.strip() or len(self.reason) > LONGEST_REASON:
+            raise Invalid(f"{about} needs a reason, of {LONGEST_REASON:,} characters at most: people read it")
+        if self.action == "replace":
+            _require_replacement(self.replacement, about)
+            if matches(self.versions, self.replacement):
+                raise Invalid(f"{about} would be replaced by itself: name a version that the rule is not about")
+        elif self.replacement:
+            raise Invalid(f"{about}: only replace has a replacement")
+        if self.action == "override":
+            _require_overrides(self.overrides, about)
+        elif self.overrides:
+            raise Invalid(f"{about}: only override has overrides")
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
+            raise Invalid(f"{about} would end before it begins")
+
+
+def _require_replacement(replacement: str, about: str) -> None:
+    if semver.clean(replacement) != replacement:
+        raise Invalid(f"{about}: the replacement {replacement[:80]!r} is no version: name one, such as 1.2.3")
+
+
+def _require_overrides(overrides: object, about: str) -> None:
+    if not isinstance(overrides, dict) or not overrides or set(overrides) - {*_TABLES, "gypfile"}:
+        raise Invalid(f"{about}: override {', '.join(_TABLES)} or gypfile, and nothing else")
+    for table in _TABLES:
+        entries = overrides.get(table, {})
+        if not isinstance(entries, dict) or len(entries) > _MOST_OVERRIDES:
+            raise Invalid(f"{about}: {table} must be an object of {_MOST_OVERRIDES} entries at most")
+        if not all(isinstance(text, str) and len(text) <= LONGEST_REASON for text in entries.values()):
+            raise Invalid(f"{about}: what {table} are overridden with must be texts")
+    if not isinstance(overrides.get("gypfile", False), bool):
+        raise Invalid(f"{about}: gypfile is true or false")
+
+
+def matches(versions: str, number: str) -> bool:
+    """Whether a rule's versions are about this one. Build metadata does not count, and ranges are about prereleases."""
+    try:
+        version = semver.Version.parse(number, loose=True)
+        exact = semver.clean(versions)
+        if exact is not None:
+            return semver.Version.parse(exact, loose=True) == version
+        return semver.Range.parse(versions).satisfied_by(version, include_prerelease=True)
+    except (semver.InvalidVersion, semver.InvalidRange):
+        return versions == number
+
+
+def require_no_chains(rules: Iterable[Rule]) -> None:
+    """Raise `Invalid` when a rule sends installs to a version that another one sends away. All are of one package."""
+    rules = list(rules)
+    away = [rule for rule in rules if rule.action != "override"]
+    for rule in rules:
+        if rule.action != "replace":
+            continue
+        for other in away:
+            if other is not rule and matches(other.versions, rule.replacement):
+                raise Invalid(
+                    f"{rule.package}@{rule.versions} would be replaced by {rule.replacement}, which a rule for "
+                    f"{other.versions} is about ({other.action}): chains are not followed, name a version that is good"
+                )
