@@ -26,6 +26,7 @@ from sync.models import BinaryCategory, BinaryFile
 _TYPES = {".json": "application/json", ".tab": "text/plain", ".txt": "text/plain", ".asc": "text/plain"}
 FOR_GOOD = "public, immutable, max-age=31536000"
 FOR_NOW = "public, max-age=0"
+_UNDATED = 1 << 62  # later than any date that a client may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +66,25 @@ class View:
     def release(self, folder: str) -> Release:
         """The release that is called so. Raises `NotFound`, and `Blocked` when it is not to be used."""
         found = self.index(wanting=folder).find(folder)
-        if found is not None:
-            return found
-        hidden = documents.index(self.category).find(folder)
-        advice = self._advice(hidden) if hidden else None
-        if hidden is None or advice is None:
+        if found is None:
+            hidden = documents.index(self.category).find(folder)
+            self.require_safe(hidden.version if hidden else "")
             raise NotFound(f"{self.category} has no release {folder[:100]}")
-        named = f"{self.category.layout} {hidden.version}"
-        raise Blocked(f"{named} is unsafe: {advice.reason}. Use {advice.safe} in its place")
+        return found
+
+    def require_safe(self, version: str) -> None:
+        """Raise `Blocked` for a version that is not to be used, where that matters."""
+        advice = self._advice(version) if self.is_safe and version else None
+        if advice is not None:
+            named = f"{self.category.layout} {version}"
+            raise Blocked(f"{named} is unsafe: {advice.reason}. Use {advice.safe} in its place")
 
     def _unsafe(self, releases: Iterable[Release]) -> list[str]:
-        return [release.folder for release in releases if self._advice(release)]
+        return [release.folder for release in releases if self._advice(release.version)]
 
-    def _advice(self, release: Release) -> safety.Unsafe | None:
+    def _advice(self, version: str) -> safety.Unsafe | None:
         """Who lays out its releases as Node does releases Node, under whatever name and from wherever."""
-        return safety.versions().unsafe(self.category.layout, release.version)
+        return safety.versions().unsafe(self.category.layout, version)
 
 
 def mirrored(viewer: Actor) -> list[BinaryCategory]:
@@ -103,19 +108,36 @@ def read(name: str, path: str, *, viewer: Actor) -> Listing | Ready | Delivery:
     if plain in layouts.INDEXES:
         return _index(view, plain)
     called, _, file = plain.partition("/")
+    kept = _kept(view, called, file)
+    if kept is not None:
+        return kept
     release = view.release(called)
     if not file or (path.endswith("/") and _is_folder(view, release, file)):
         return Listing(view.category, _folder(view, release, file))
-    if file == layouts.CHECKSUMS or file in layouts.SIGNATURES:
-        return _document(view, f"{release.folder}/{file}", documents.text(view.category, f"{release.folder}/{file}"))
+    is_exact = called == release.folder
+    if _is_document(file):
+        path = f"{release.folder}/{file}"
+        return _document(view.category, path, documents.text(view.category, path), is_dated=is_exact)
     found = files.fetch(view.category, release.folder, file)
-    if isinstance(found, Delivery):
-        return found
-    is_exact = called == release.folder and not view.is_safe
-    return _file(view.category, file, found, FOR_GOOD if is_exact else FOR_NOW)
+    return found if isinstance(found, Delivery) else _file(view, file, found, is_exact=is_exact)
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
+
+
+def _kept(view: View, folder: str, file: str) -> Ready | None:
+    """A file of a release that is here. Nobody need be asked about it: it does not change."""
+    if not file or not layouts.is_release(folder) or _is_document(file):
+        return None
+    row = documents.find(view.category, f"{folder}/{file}")
+    if row is None or row.blob is None:
+        return None
+    view.require_safe(folder.removeprefix("v"))
+    return _file(view, file, row.blob, is_exact=True)
+
+
+def _is_document(file: str) -> bool:
+    return file == layouts.CHECKSUMS or file in layouts.SIGNATURES
 
 
 def _index(view: View, path: str) -> Ready:
@@ -123,34 +145,38 @@ def _index(view: View, path: str) -> Ready:
     if view.is_safe:
         write = layouts.index_of if path == "index.json" else layouts.table_of
         text = write(text, view.index().releases)
-    return _document(view, path, text)
+    return _document(view.category, path, text, is_dated=not view.is_safe)
 
 
-def _document(view: View, path: str, text: bytes) -> Ready:
-    row = documents.find(view.category, path)
-    moment = int(row.blob.stored_at.timestamp()) if row and row.blob else 0
+def _document(category: BinaryCategory, path: str, text: bytes, *, is_dated: bool) -> Ready:
+    """A small file. What changes with something else than itself has no date: only its ETag tells it from before."""
+    row = documents.find(category, path)
+    moment = int(row.blob.stored_at.timestamp()) if is_dated and row and row.blob else _UNDATED
     etag = f'"{hashlib.sha256(text).hexdigest()[:40]}"'
-    headers = _headers(view.category, path, len(text), etag, moment, FOR_NOW)
-    return Ready(str(view.category), 0, etag, moment, headers, body=text)
+    return Ready(str(category), 0, etag, moment, _headers(category, path, len(text), etag, moment), body=text)
 
 
-def _file(category: BinaryCategory, path: str, blob: Blob, control: str) -> Ready:
-    moment = int(blob.stored_at.timestamp())
+def _file(view: View, path: str, blob: Blob, *, is_exact: bool) -> Ready:
+    moment = int(blob.stored_at.timestamp()) if is_exact else _UNDATED
     etag = f'"{blob.sha512[:40]}"'
-    headers = [*_headers(category, path, blob.size, etag, moment, control), ("Accept-Ranges", "bytes")]
+    control = FOR_GOOD if is_exact and not view.is_safe else FOR_NOW
+    headers = _headers(view.category, path, blob.size, etag, moment, control)
     where = blobs.path(blob.sha512)
-    return Ready(str(category), 0, etag, moment, headers, path=str(where) if where else None, sha512=blob.sha512)
+    return Ready(
+        str(view.category), 0, etag, moment, [*headers, ("Accept-Ranges", "bytes")],
+        path=str(where) if where else None, sha512=blob.sha512,
+    )  # fmt: skip
 
 
 def _headers(
-    category: BinaryCategory, path: str, size: int, etag: str, moment: int, control: str
+    category: BinaryCategory, path: str, size: int, etag: str, moment: int, control: str = FOR_NOW
 ) -> list[tuple[str, str]]:
     suffix = path[path.rfind(".") :]
     return [
         ("Content-Type", _TYPES.get(suffix, "application/octet-stream")),
         ("Content-Length", str(size)),
         ("ETag", etag),
-        *([("Last-Modified", formatdate(moment, usegmt=True))] if moment else []),
+        *([("Last-Modified", formatdate(moment, usegmt=True))] if moment < _UNDATED else []),
         ("Cache-Control", control if settings.ANONYMOUS_READ else "private, no-store"),
         ("Cache-Tag", f"binary/{category}"),
     ]

@@ -88,6 +88,11 @@ def is_path(text: str) -> bool:
     return len(text) <= _LONGEST_PATH and _PATH.fullmatch(text) is not None
 
 
+def is_release(folder: str) -> bool:
+    """Whether this is how the folder of a release is called, and not one of its other names."""
+    return _VERSION.fullmatch(folder) is not None
+
+
 def read_index(text: bytes) -> Index:
     """`index.json`. Entries that are no releases are left out; without any it is no index (`Unreadable`)."""
     entries = _entries(text)

@@ -4,8 +4,10 @@ import hashlib
 import os
 
 import pytest
+from django.utils import timezone
 
 from audit.models import Event
+from registry import janitor
 from registry.models import Blob
 from sync.binaries import documents
 from sync.models import BinaryCategory, BinaryFile
@@ -171,6 +173,13 @@ def test_a_dead_upstream_does_not_take_away_what_is_here(dist, upstream, anyone)
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_a_release_that_is_here_is_served_without_a_look_upstream(dist, upstream, anyone):
+    anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}")
+    asked = upstream.count()
+    assert anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}").status == 200
+    assert upstream.count() == asked
+
+
 def test_an_upstream_that_hangs_costs_a_reader_no_more_than_the_budget(dist, upstream, anyone, settings):
     anyone.send("GET", f"{AT}/index.json")
     settings.UPSTREAM_BUDGET_SECONDS = 0.1
@@ -226,11 +235,22 @@ def test_another_url_is_asked_anew_and_what_is_here_stays(dist, upstream, anyone
     assert upstream.count(f"*{PROGRAM}") == 1
 
 
-def test_nothing_of_it_is_an_orphan(dist, anyone):
+def test_the_janitor_takes_what_is_mirrored_no_longer_and_nothing_else(dist, upstream, anyone):
     anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}")
-    assert not Blob.objects.orphans().exists()
+    Blob.objects.update(stored_at=timezone.now() - janitor.GRACE * 2)
+    janitor.sweep()
+    upstream.stop()
+    assert anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}").status == 200
     BinaryCategory.objects.all().delete()
-    assert Blob.objects.orphans().count() == 3
+    janitor.sweep()
+    assert not Blob.objects.exists()
+
+
+def test_equal_bytes_under_two_names_are_one_blob(dist, anyone):
+    dist.release("22.1.0", files={"one.tar.gz": b"the same", "two.tar.gz": b"the same"})
+    for file in ("one", "two"):
+        assert anyone.send("GET", f"{AT}/v22.1.0/{file}.tar.gz").raw == b"the same"
+    assert Blob.objects.filter(size=8).count() == 1
 
 
 # --- What an upstream must not get away with --------------------------------------------------------------------------

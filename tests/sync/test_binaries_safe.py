@@ -107,6 +107,14 @@ def test_what_becomes_unsafe_changes_the_etag(dist, anyone, monkeypatch):
     assert (after.status, [one["version"] for one in after.json()]) == (200, ["v22.1.0"])
 
 
+@pytest.mark.parametrize(
+    "path", ["index.json", "index.tab", "latest/SHASUMS256.txt", f"latest/{program('22.1.0')[8:]}"]
+)
+def test_a_date_does_not_tell_whether_it_has_changed(dist, anyone, path):
+    answer = anyone.send("GET", f"{SAFE}/{path}", headers={"If-Modified-Since": "Thu, 31 Dec 2099 00:00:00 GMT"})
+    assert (answer.status, "last-modified" in answer.headers) == (200, False)
+
+
 def test_where_nothing_is_known_everything_is_safe(dist, anyone, settings):
     settings.REGISTRY = {key: value for key, value in settings.REGISTRY.items() if key != "SAFE_VERSIONS"}
     safety.versions.cache_clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_upstream import FakeUpstream
+from tests.node_dist import NodeDist
 from tests.server import Server
 from tests.sync.halfway import Halfway
 
@@ -27,9 +28,19 @@ def registry():
 @pytest.fixture(scope="module")
 def server(registry):
     # All of a crowd may come to one worker, which has to let them wait.
-    with Server(upstream=registry.url, workers=2, threads=2 * CROWD, LARDER_UPSTREAM_TIMEOUT_SECONDS=30) as server:
+    settings = {"LARDER_UPSTREAM_TIMEOUT_SECONDS": 30, "LARDER_NODE_DIST_URL": f"{registry.url}/dist"}
+    with Server(upstream=registry.url, workers=2, threads=2 * CROWD, **settings) as server:
         assert len(server.workers) == 2
         yield server
+
+
+@pytest.fixture(scope="module")
+def dist(registry):
+    """Two releases of Node, with a file of 2 MB each."""
+    dist = NodeDist(registry)
+    for version in ("22.1.0", "22.2.0"):
+        dist.release(version, files={"noise": os.urandom(2 * MB)})
+    return dist
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +150,19 @@ def test_sync_on_a_shell_ends_with_a_status(server, registry, large):
     assert (failed.returncode, "Traceback" in failed.stderr) == (1, False)
     assert "1 of 2 did not come in: no-such-thing" in failed.stderr
     assert server.manage("sync", large, check=False).returncode == 0
+
+
+def test_one_file_of_node_is_one_request(server, registry, dist, crowd):
+    """And so are the index and the checksums that all of them need first."""
+    path = "/-/binary/node/v22.1.0/noise"
+    answers = ask_together(server, registry.gate("/dist/v22.1.0/noise"), crowd, path)
+    assert {(answer.status, answer.body) for answer in answers} == {(200, dist.file("22.1.0", "noise"))}
+    asked = [registry.count(f"/dist/{one}") for one in ("index.json", "v22.1.0/SHASUMS256.txt", "v22.1.0/noise")]
+    assert asked == [1, 1, 1]
+    assert spooled(server) == []
+
+
+def test_a_broken_file_of_node_is_never_a_whole_answer(server, registry, dist):
+    registry.fault("/dist/v22.2.0/noise", "wrong_bytes", times=1)
+    assert is_broken_off_or_refused(server, "/-/binary/node/v22.2.0/noise")
+    assert server.get("/-/binary/node/v22.2.0/noise").status == 200
