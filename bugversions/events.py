@@ -17,3 +17,9 @@ HOLD_SET = define("hold.set", "{actor} holds {subject} for {seconds} s: {reason}
 HOLD_ENDED = define("hold.ended", "{actor} does not hold {subject} any more: {reason}")
 FROZEN = define("freeze.began", "{actor} serves nothing that was published after {since}: {reason}")
 THAWED = define("freeze.lifted", "{actor} lifted the freeze: {reason}")
+ADVISORIES_IMPORTED = define(
+    "advisories.imported",
+    "{actor} imported advisories from {subject}: {added} added, {changed} changed, {removed} removed, {same} as before",
+    ["unreadable"],
+)
+ADVISORIES_REFUSED = define("advisories.refused", "the advisories of {subject} are not taken: {reason}")

@@ -4,6 +4,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from bugversions.advisory import Advisory, AdvisoryFeed
+
+__all__ = ["LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Freeze", "Hold", "UnsafeNode"]
+
 LOCAL = "local"
 
 

@@ -25,6 +25,7 @@ app.conf.beat_schedule = {
     "confirm removals": {"task": "sync.confirm_removals", "schedule": 60.0, "options": {"expires": 60}},
     "look at old registries": {"task": "sync.look_at_old_registries", "schedule": 30.0, "options": {"expires": 30}},
     "bring due sync tasks into Redis": {"task": "sync.refill", "schedule": 10.0, "options": {"expires": 10}},
+    "fetch advisories": {"task": "bugversions.fetch_advisories", "schedule": 300.0, "options": {"expires": 300}},
     "rank packages by downloads": {"task": "registry.rank", "schedule": 3600.0, "options": {"expires": 3600}},
     "sweep orphan blobs and old spool files": {"task": "registry.sweep", "schedule": 24 * 3600.0},
 }

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from config import logs
 from config.env import BASE_DIR, env, number
+from config.settings_bugversions import *  # noqa: F403
 from config.settings_registry import *  # noqa: F403
 from config.settings_sync import *  # noqa: F403
 from registry import signin
@@ -253,6 +254,8 @@ REST_FRAMEWORK = {
 REGISTRY = {
     # What to do when something is asked for that is not here, or may be out of date: registry.upstream.OnMiss.
     "ON_MISS": "sync.pullthrough.PullThrough",
+    # How a file is fetched from a place that is configured: registry.fetching.Download.
+    "DOWNLOAD": "sync.downloads.download",
     # What readers may see, in order: registry.policies.Policy.
     "POLICIES": [
         "registry.policies.Blocks",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("-/web/", include("registry.web.urls")),
     path("", root),
     path("", include("sync.api.urls")),
+    path("", include("bugversions.api.urls")),
     path("", include("registry.api.urls")),
 ]
 

@@ -27,6 +27,7 @@ MAY_KNOW_REQUESTS = (
     "registry.admin",
     "sync.admin",
     "sync.api",
+    "bugversions.api",
     "audit.context",
     "audit.admin",
 )
@@ -39,7 +40,7 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
     "registry.burying", "registry.immigration", "sync.doubts", "sync.migrating",
-    "bugversions.editing", "bugversions.importing",
+    "bugversions.editing", "bugversions.importing", "bugversions.advisories",
     "sync.arriving", "sync.binaries.categories", "sync.binaries.documents",
     "sync.queue", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip
@@ -75,7 +76,10 @@ def test_edges_do_not_import_each_other(module):
         assert theirs == mine or module.endswith(".apps"), f"{module} imports {name}"
 
 
-PURE_ABOVE = ["sync.plan", "sync.reading", "sync.binaries.layouts", "bugversions.values", "bugversions.rewriting"]
+PURE_ABOVE = [
+    "sync.plan", "sync.reading", "sync.binaries.layouts",
+    "bugversions.values", "bugversions.rewriting", "bugversions.osv", "bugversions.cvss", "bugversions.trees",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("module", [f"registry.{name}" for name in PURE] + PURE_ABOVE)

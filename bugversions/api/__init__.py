@@ -1,0 +1,1 @@
+"""HTTP: what clients ask about bad versions."""

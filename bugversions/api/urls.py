@@ -1,0 +1,11 @@
+"""Routes of this app, grouped by who calls them."""
+
+from django.urls import URLPattern, re_path
+
+from bugversions.api import audit
+
+urlpatterns: list[URLPattern] = [
+    # npm audit, and what npm install asks on its way
+    re_path(r"^-/npm/v1/security/advisories/bulk/?$", audit.BulkView.as_view()),
+    re_path(r"^-/npm/v1/security/audits(?:/quick)?/?$", audit.TreeView.as_view()),
+]
