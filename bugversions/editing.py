@@ -1,13 +1,13 @@
 """Rules come to be, change and go here: row, revision of the package, and event, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
@@ -107,6 +107,24 @@ def said(row: BugVersion) -> dict[str, Any]:
 def rule_of(row: BugVersion) -> Rule:
     """The rule in a row."""
     return Rule(**{name: getattr(row, name) for name in _FIELDS})
+
+
+def rule_said(facts: Mapping[str, Any]) -> Rule:
+    """The rule that `said` told of. Raises `Invalid`."""
+    texts = [facts.get(name, "") for name in ("package", "versions", "action", "reason", "replacement")]
+    if not all(isinstance(text, str) for text in texts) or texts[2] not in BugVersion.Action.values:
+        raise Invalid(f"this is no rule, it needs a package, versions, an action and a reason: {str(facts)[:200]}")
+    try:
+        begins, ends = (_moment(facts.get(name)) for name in ("valid_from", "valid_until"))
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"this is no moment of a rule: {error}") from error
+    package, versions, action, reason, replacement = texts
+    return Rule(package, versions, action, reason, replacement, facts.get("overrides") or {}, begins, ends)
+
+
+def local() -> QuerySet[BugVersion]:
+    """The rules of ours that are active."""
+    return BugVersion.objects.filter(source=LOCAL, is_active=True).order_by("package", "versions", "action")
 
 
 def require_reason(text: str) -> str:

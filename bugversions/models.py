@@ -93,6 +93,22 @@ class Freeze(models.Model):
         return f"frozen since {self.since:%Y-%m-%d %H:%M}"
 
 
+class RuleImport(models.Model):
+    """A list of bad versions that came in, with what it changed, or why it was refused."""
+
+    number = models.CharField(max_length=256)
+    at = models.DateTimeField(auto_now_add=True)
+    # `added`, `changed`, `removed`: rules as text; `packages`: those that readers see differently by it.
+    diff = models.JSONField(default=dict, blank=True)
+    refusal = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.number}{': refused' if self.refusal else ''}"
+
+
 class UnsafeNode(models.Model):
     """A range of Node's versions that is not safe, and the version to use in its place."""
 

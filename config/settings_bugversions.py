@@ -20,3 +20,9 @@ MAX_AUDIT_BYTES = number("LARDER_MAX_AUDIT_MB", 32) << 20
 MAX_AUDIT_NAMES = number("LARDER_MAX_AUDIT_NAMES", 50_000)
 MAX_AUDIT_NODES = number("LARDER_MAX_AUDIT_NODES", 200_000)
 MAX_AUDIT_DEPTH = number("LARDER_MAX_AUDIT_DEPTH", 200)
+# LARDER_BUG_VERSIONS: whose npm package `bug-versions` is imported when a new version of it arrives: `upstream`: the
+# one that comes from an upstream; `here`: one that is published here; `none`: nobody's (`manage.py bugversions import`
+# is always there).
+BUG_VERSIONS = env.str("LARDER_BUG_VERSIONS", default="upstream")
+# LARDER_MAX_RULES: how many entries such a list may have; a longer one is refused whole.
+MAX_RULES = number("LARDER_MAX_RULES", 20_000)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from registry.errors import Invalid
-from sync.lockfiles import Pin, read
+from registry.lockfiles import Pin, read
 
 REGISTRY = "https://upstream.example"
 

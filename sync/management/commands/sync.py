@@ -10,11 +10,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from registry import lockfiles
 from registry.errors import Invalid, RegistryError
+from registry.lockfiles import Pin
 from registry.models import Package
-from sync import batches, lockfiles, routing
+from sync import batches, routing
 from sync.batches import Fate, Outcome
-from sync.lockfiles import Pin
 from sync.models import SyncTask, Upstream
 
 _INTERRUPTED = 130  # as a shell tells of a program that Ctrl-C has ended
