@@ -1,12 +1,16 @@
 """Which versions of Node are safe, by the ranges that were imported."""
 
+import time
 from dataclasses import dataclass
 
 from bugversions import values
 from bugversions.models import UnsafeNode
 from bugversions.reading import NODE_TABLE
-from registry import semver
+from registry import generation, semver
 from registry.errors import Invalid
+from registry.safety import Unsafe
+
+_KEPT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +22,18 @@ class Verdict:
     reason: str | None
 
 
+class SafeNode:
+    """Implements `registry.safety.SafeVersions`."""
+
+    def unsafe(self, program: str, version: str) -> Unsafe | None:
+        """What the ranges say of a version of Node; of other programs they say nothing."""
+        found = unsafe(version) if program == "node" else None
+        return Unsafe(*found) if found else None
+
+
 def unsafe(number: str) -> tuple[str, str] | None:
     """The version to use in its place, and why; None for one that is safe. `v22.1.0` and `22.1.0` are the same."""
-    for row in UnsafeNode.objects.filter(source=NODE_TABLE):
+    for row in table():
         if values.matches(row.versions, number.removeprefix("v")):
             return row.replacement, row.reason
     return None
@@ -33,3 +46,24 @@ def judge(text: str) -> Verdict:
         raise Invalid(f"{text[:80]!r} is no version: ask for one such as 22.1.0")
     found = unsafe(number)
     return Verdict(number, *found) if found else Verdict(number, number, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The ranges as they were at one moment: an index asks about each of its releases."""
+
+    rows: tuple[UnsafeNode, ...]
+    generation: int
+    read_at: float
+
+
+_known: _Table | None = None
+
+
+def table() -> tuple[UnsafeNode, ...]:
+    """The ranges, in their order: the first that a version is in counts."""
+    global _known  # noqa: PLW0603 (one memory per process)
+    now, known = generation.current(), _known
+    if known is None or known.generation != now or time.monotonic() - known.read_at > _KEPT_SECONDS:
+        _known = known = _Table(tuple(UnsafeNode.objects.filter(source=NODE_TABLE)), now, time.monotonic())
+    return known.rows
