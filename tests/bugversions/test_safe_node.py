@@ -1,4 +1,4 @@
-"""Safe Node, by the real table: as JSON, in the mirror of Node's releases, and in the packages that have Node in them."""
+"""Safe Node, by the real table: as JSON, in the mirror of Node, and in the packages that have Node in them."""
 
 import json
 from urllib.parse import quote
