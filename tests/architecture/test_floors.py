@@ -30,6 +30,7 @@ MAY_KNOW_REQUESTS = (
     "bugversions.api",
     "audit.context",
     "audit.admin",
+    "bugversions.admin",
 )
 MAY_OPEN_TRANSACTIONS = {
     "audit.sequencer", "audit.drain", "audit.parking", "audit.leases",

@@ -1,0 +1,159 @@
+"""What a rule would do, before it is saved: to which versions, to their manifests, and to what installs get."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from difflib import unified_diff
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from bugversions import deciding, rewriting
+from bugversions.models import LOCAL, BugVersion
+from bugversions.values import Rule
+from registry import manifests, semver
+from registry.models import DistTag, Download, Package, Version
+from registry.names import PackageName
+
+_SHOWN = 20
+_MONTH = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A version that the rule is about: what becomes of it, its manifest's difference, and downloads of 30 days."""
+
+    number: str
+    outcome: str
+    difference: str
+    downloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a rule would do now."""
+
+    hits: list[Hit] = field(default_factory=list)
+    more: int = 0
+    # What `npm install <package>@<spec>` gets, before and after; specs are the tags and what people usually write.
+    installs: list[tuple[str, str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def preview(rule: Rule) -> Preview:
+    """What the rule would do to the package as it is here. Raises `Invalid` for a rule that makes no sense."""
+    rule.require_sense()
+    package = Package.objects.filter(name=rule.package, unpublished_at=None).first()
+    if package is None:
+        return Preview(warnings=[f"{rule.package} is not here yet: the rule will be about it when it comes"])
+    numbers = list(Version.objects.published().filter(package=package).values_list("number", flat=True))
+    draft = BugVersion(source=LOCAL, **asdict(rule))
+    present = list(BugVersion.objects.in_force().filter(package=rule.package))
+    same = (rule.versions, rule.action, LOCAL)
+    others = [row for row in present if (row.versions, row.action, row.source) != same]
+    before, after = deciding.choose(present, numbers), deciding.choose([*others, draft], numbers)
+    mine = [number for number in numbers if after.get(number) is draft]
+    texts = _texts(package, [*mine[:_SHOWN], rule.replacement])
+    counts = _downloads(rule.package, mine[:_SHOWN])
+    hits = [_hit(package, number, rule, texts, counts.get(number, 0)) for number in mine[:_SHOWN]]
+    installs = _installs(package, numbers, before, after)
+    return Preview(hits, max(0, len(mine) - _SHOWN), installs, _warnings(rule, numbers, mine))
+
+
+def _texts(package: Package, numbers: Sequence[str]) -> dict[str, str]:
+    rows = Version.objects.published().filter(package=package, number__in=numbers)
+    return dict(rows.values_list("number", "manifest"))
+
+
+def _downloads(package: str, numbers: Sequence[str]) -> dict[str, int]:
+    since = (timezone.now() - _MONTH).date()
+    rows = Download.objects.filter(package=package, version__in=numbers, day__gte=since)
+    return dict(rows.values_list("version").annotate(total=Sum("count")).order_by())
+
+
+def _hit(package: Package, number: str, rule: Rule, texts: Mapping[str, str], downloads: int) -> Hit:
+    name, own = package.parsed_name, texts[number]
+    if rule.action == "forbid":
+        return Hit(number, "refused, its tarball too", "", downloads)
+    if rule.action == "hide":
+        return Hit(number, "not resolved to any more; lockfiles still get its tarball", "", downloads)
+    if rule.action == "override":
+        changed = rewriting.overridden(name, number, own, rule.overrides, rule.reason)
+        return Hit(number, "served with what is overridden", _difference(own, changed.full), downloads)
+    if rule.replacement not in texts:
+        return Hit(number, f"left as it is: {rule.replacement} is not here", "", downloads)
+    changed = rewriting.replaced(name, number, own, rule.replacement, texts[rule.replacement], rule.reason)
+    return Hit(number, f"installs get {rule.replacement}", _difference(own, changed.full), downloads)
+
+
+def _difference(before: str, after: str) -> str:
+    """Of two manifests, line by line."""
+    old, new = _lines(manifests.parse(before)), _lines(manifests.parse(after))
+    return "\n".join(unified_diff(old, new, "before", "after", lineterm="", n=1))
+
+
+def _lines(manifest: Mapping[str, Any]) -> list[str]:
+    return json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).split("\n")
+
+
+def _installs(
+    package: Package, numbers: Sequence[str], before: Mapping[str, BugVersion], after: Mapping[str, BugVersion]
+) -> list[tuple[str, str, str]]:
+    tags = dict(DistTag.objects.filter(package=package).order_by("tag").values_list("tag", "version__number"))
+    majors = sorted({number.partition(".")[0] for number in numbers if number[:1].isdigit()}, key=int)
+    specs = [*tags, *(f"^{major}.0.0" for major in majors if major != "0")][:_SHOWN]
+    rows = [(spec, _resolved(spec, tags, numbers, before), _resolved(spec, tags, numbers, after)) for spec in specs]
+    return [row for row in rows if row[1] != row[2]]
+
+
+def _resolved(spec: str, tags: Mapping[str, str], numbers: Sequence[str], chosen: Mapping[str, BugVersion]) -> str:
+    """The version that an install of the spec gets, and what it really is."""
+    visible = [number for number in numbers if number not in chosen or chosen[number].action not in ("hide", "forbid")]
+    number = tags.get(spec) if tags.get(spec) in visible else None
+    if number is None:
+        number = semver.highest(visible) if spec == "latest" else semver.max_satisfying(visible, spec)
+    if number is None:
+        return "nothing"
+    rule = chosen.get(number)
+    return f"{number}, which is {rule.replacement}" if rule and rule.replacement in numbers else number
+
+
+def _warnings(rule: Rule, numbers: Sequence[str], mine: Sequence[str]) -> list[str]:
+    found = []
+    if not mine:
+        found.append("no version that is here is hit by it")
+    elif len(mine) == len(numbers) and rule.action in ("hide", "forbid"):
+        found.append(f"nothing is left of {PackageName.parse(rule.package)}: all {len(numbers)} versions are withheld")
+    if rule.replacement and rule.replacement not in numbers:
+        found.append(f"{rule.replacement} is not here: versions stay as they are until it comes")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A version that is kept from installs now, and why."""
+
+    package: str
+    number: str
+    action: str
+    reason: str
+    source: str
+
+
+def withheld(most: int = 500) -> list[Withheld]:
+    """What rules withhold or change of what is here, by the rows; what is held for its age is not in it."""
+    rules = list(BugVersion.objects.in_force().order_by("package"))
+    names = {rule.package for rule in rules}
+    rows = Version.objects.published().filter(package__name__in=names, package__unpublished_at=None)
+    found = list[Withheld]()
+    numbers: dict[str, list[str]] = {}
+    for name, number in rows.values_list("package__name", "number"):
+        numbers.setdefault(name, []).append(number)
+    for name in sorted(numbers):
+        chosen = deciding.choose([rule for rule in rules if rule.package == name], numbers[name])
+        found += [Withheld(name, number, rule.action, rule.reason, rule.source) for number, rule in chosen.items()]
+        if len(found) >= most:
+            break
+    return found[:most]

@@ -1,0 +1,149 @@
+"""Operators make rules in the admin: they see before what a rule would do, say why, and can take it back."""
+
+import pytest
+from django.test import Client
+
+from audit.models import Event
+from bugversions import editing, importing
+from bugversions.models import BugVersion, Freeze, Hold
+from registry.models import User
+from tests.bugversions.conftest import WHY
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BASE = "/-/admin/bugversions"
+FORM = {
+    "package": "axios",
+    "versions": "1.14.1",
+    "action": "forbid",
+    "reason": WHY,
+    "replacement": "",
+    "overrides": "{}",
+}
+FORM |= {"valid_from_0": "", "valid_from_1": "", "valid_until_0": "", "valid_until_1": ""}
+
+
+@pytest.fixture
+def root(settings) -> Client:
+    settings.FRESH_SECONDS = settings.MISSING_SECONDS = 3600
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def page(answer) -> str:
+    assert answer.status_code == 200, answer
+    return answer.content.decode()
+
+
+def served(anyone) -> list[str]:
+    return list(anyone.view("axios").json()["versions"])
+
+
+def test_a_rule_is_made_changed_and_retired(axios, anyone, root):
+    served(anyone)
+    root.post(f"{BASE}/bugversion/add/", FORM)
+    row = BugVersion.objects.get()
+    assert served(anyone) == ["1.13.0", "1.14.0"]
+    root.post(f"{BASE}/bugversion/{row.pk}/change/", FORM | {"versions": "1.14.x"})
+    assert served(anyone) == ["1.13.0"]
+    action = {"action": "retire", "_selected_action": [row.pk], "reason": "it was the wrong one"}
+    assert "counts no more" in page(root.post(f"{BASE}/bugversion/", action, follow=True))
+    assert served(anyone) == ["1.13.0", "1.14.0", "1.14.1"]
+    told = Event.objects.filter(kind__startswith="bugversion.").order_by("pk")
+    assert [(one.kind, one.actor_name) for one in told] == [
+        ("bugversion.added", "root"),
+        ("bugversion.changed", "root"),
+        ("bugversion.retired", "root"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"reason": "so"}, "in 10 characters"),
+        ({"versions": "latest"}, "neither a version nor a range"),
+        ({"action": "replace", "replacement": "1.14.1"}, "replaced by itself"),
+        ({"action": "override", "overrides": '{"bin": 1}'}, "override scripts"),
+    ],
+)
+def test_what_makes_no_sense_is_said_above_the_page(axios, root, change, said):
+    assert said in page(root.post(f"{BASE}/bugversion/add/", FORM | change, follow=True))
+    assert said in page(root.post(f"{BASE}/bugversion/preview/", FORM | change)) or "in 10 characters" in said
+    assert not BugVersion.objects.exists()
+
+
+def test_a_reason_is_asked_for_when_a_rule_is_retired(rule, root):
+    row = rule("axios", "1.14.1", "forbid")
+    action = {"action": "retire", "_selected_action": [row.pk], "reason": "so"}
+    assert "in 10 characters" in page(root.post(f"{BASE}/bugversion/", action, follow=True))
+    assert BugVersion.objects.get().is_active
+
+
+def test_the_preview_says_what_installs_get_and_changes_nothing(axios, anyone, root):
+    served(anyone)
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"action": "replace", "replacement": "1.14.0"}))
+    assert "installs get 1.14.0" in shown
+    assert "<td>latest</td><td>1.14.1</td><td>1.14.1, which is 1.14.0</td>" in shown
+    assert "[WARNING] Use 1.14.0 instead of 1.14.1" in shown
+    assert "steal.js" in shown, "what goes is shown too"
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM))
+    assert "<td>^1.0.0</td><td>1.14.1</td><td>1.14.0</td>" in shown
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"versions": "*"}))
+    assert "nothing is left of axios: all 3 versions are withheld" in shown
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"package": "unknown"}))
+    assert "unknown is not here yet" in shown
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"package": ""}))
+    assert "package: This field is required" in shown
+    assert not BugVersion.objects.exists()
+    assert 'name="preview"' in page(root.get(f"{BASE}/bugversion/add/"))
+
+
+def test_what_is_withheld_is_on_one_page_and_taken_back_from_there(axios, anyone, rule, root, operator):
+    served(anyone)
+    rule("axios", "1.14.1", "forbid")
+    editing.hold("left-*", 3600, reason="they wait for others", actor=operator)
+    shown = page(root.get(f"{BASE}/bugversion/withheld/"))
+    assert f"<td>axios</td><td>1.14.1</td><td>forbid</td><td>{WHY}</td><td>local</td>" in shown
+    assert "left-* is held for 3600 seconds" in shown
+    assert 'href="/-/admin/bugversions/bugversion/withheld/"' in page(root.get(f"{BASE}/bugversion/"))
+    event = Event.objects.get(kind="bugversion.added")
+    said = page(root.post(f"{BASE}/bugversion/undo/{event.pk}/", {"reason": "so"}, follow=True))
+    assert "in 10 characters" in said
+    root.post(f"{BASE}/bugversion/undo/{event.pk}/", {"reason": "it was a mistake"})
+    assert "1.14.1" in served(anyone)
+
+
+def test_holds_and_freezes(axios, anyone, root):
+    served(anyone)
+    root.post(f"{BASE}/hold/add/", {"pattern": "*", "seconds": 10**8, "allowed": "[]", "upstream": "", "reason": WHY})
+    assert served(anyone) == []
+    hold = Hold.objects.get()
+    root.post(f"{BASE}/hold/", {"action": "end", "_selected_action": [hold.pk], "reason": "nobody can wait"})
+    assert len(served(anyone)) == 3
+    root.post(f"{BASE}/freeze/add/", {"since_0": "2020-01-01", "since_1": "00:00:00", "reason": WHY})
+    assert served(anyone) == []
+    freeze = Freeze.objects.get()
+    root.post(f"{BASE}/freeze/", {"action": "lift", "_selected_action": [freeze.pk], "reason": "the worm is dead"})
+    assert len(served(anyone)) == 3
+
+
+def test_each_import_has_its_diff(root, operator):
+    table = {"bug-versions": {"axios": {"1.14.1": {"version": "1.14.0", "reason": WHY}}}}
+    row = importing.bring_in(table, number="1.0.0", actor=operator)
+    importing.refuse("2.0.0", "it is broken", actor=operator)
+    shown = page(root.get(f"{BASE}/ruleimport/"))
+    assert "it is broken" in shown
+    assert "replace axios@1.14.1" in page(root.get(f"{BASE}/ruleimport/{row.pk}/change/"))
+
+
+def test_nobody_else_sees_it(client, root):
+    for place in ("preview/", "withheld/", "undo/1/", ""):
+        assert client.get(f"{BASE}/bugversion/{place}").status_code in (302, 403)
+    client.force_login(
+        User.objects.create_user("bob", is_staff=True), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    for place in ("preview/", "withheld/", "undo/1/", ""):
+        assert client.get(f"{BASE}/bugversion/{place}").status_code == 403
