@@ -20,7 +20,7 @@ from registry import access, blobs, catalog, policies, safety
 from registry.upstream import elsewhere
 from sync import pullthrough
 from sync import tarballs as sync_tarballs
-from sync.binaries import documents, files
+from sync.binaries import browsing, documents, files
 from sync.kinds.registry import client
 from tests.actors import Person
 from tests.effects import Effects
@@ -112,5 +112,5 @@ def _forget() -> None:
     catalog.forget()
     access.forget()
     ContentType.objects.clear_cache()
-    for remembered in (elsewhere, client, policies._policies, safety.versions):
+    for remembered in (elsewhere, client, policies._policies, safety.versions, browsing._safe_part):
         remembered.cache_clear()

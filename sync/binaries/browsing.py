@@ -7,14 +7,16 @@ and which version to take instead; nobody is given other bytes than those that w
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 
 from django.conf import settings
 
 from audit.actors import Actor
-from registry import access, blobs, safety
+from registry import access, blobs, generation, safety
 from registry.cache import Ready
 from registry.errors import Blocked, NotFound
 from registry.models import Blob
@@ -58,33 +60,38 @@ class View:
     category: BinaryCategory
     is_safe: bool
 
-    def index(self, *, wanting: str = "") -> Index:
+    def index(self) -> Index:
         """The releases that are listed."""
-        index = documents.index(self.category, wanting=wanting)
-        return index.without(self._unsafe(index.releases.values())) if self.is_safe else index
+        index = documents.index(self.category)
+        if not self.is_safe:
+            return index
+        return _safe_part(index, self.category.layout, generation.current(), int(time.monotonic()))
 
     def release(self, folder: str) -> Release:
         """The release that is called so. Raises `NotFound`, and `Blocked` when it is not to be used."""
-        found = self.index(wanting=folder).find(folder)
-        if found is None:
-            hidden = documents.index(self.category).find(folder)
-            self.require_safe(hidden.version if hidden else "")
+        everything = documents.index(self.category, wanting=folder)
+        release = self.index().find(folder) or everything.find(folder)
+        if release is None:
             raise NotFound(f"{self.category} has no release {folder[:100]}")
-        return found
+        self.require_safe(release.version)
+        return release
 
     def require_safe(self, version: str) -> None:
         """Raise `Blocked` for a version that is not to be used, where that matters."""
-        advice = self._advice(version) if self.is_safe and version else None
+        advice = safety.versions().unsafe(self.category.layout, version) if self.is_safe else None
         if advice is not None:
             named = f"{self.category.layout} {version}"
             raise Blocked(f"{named} is unsafe: {advice.reason}. Use {advice.safe} in its place")
 
-    def _unsafe(self, releases: Iterable[Release]) -> list[str]:
-        return [release.folder for release in releases if self._advice(release.version)]
 
-    def _advice(self, version: str) -> safety.Unsafe | None:
-        """Who lays out its releases as Node does releases Node, under whatever name and from wherever."""
-        return safety.versions().unsafe(self.category.layout, version)
+@lru_cache(maxsize=4)
+def _safe_part(index: Index, program: str, generation: int, second: int) -> Index:
+    """The releases that are not unsafe, made once for each second in which nothing was committed on this host.
+
+    Who lays out its releases as Node does (`program`) releases Node, under whatever name and from wherever.
+    """
+    known = safety.versions()
+    return index.without(folder for folder, one in index.releases.items() if known.unsafe(program, one.version))
 
 
 def mirrored(viewer: Actor) -> list[BinaryCategory]:
@@ -143,9 +150,15 @@ def _is_document(file: str) -> bool:
 def _index(view: View, path: str) -> Ready:
     text = documents.text(view.category, path)
     if view.is_safe:
-        write = layouts.index_of if path == "index.json" else layouts.table_of
-        text = write(text, view.index().releases)
+        text = _rewritten(path, text, view.index())
     return _document(view.category, path, text, is_dated=not view.is_safe)
+
+
+@lru_cache(maxsize=4)
+def _rewritten(path: str, text: bytes, index: Index) -> bytes:
+    """An index with the releases of another one only."""
+    write = layouts.index_of if path == "index.json" else layouts.table_of
+    return write(text, index.releases)
 
 
 def _document(category: BinaryCategory, path: str, text: bytes, *, is_dated: bool) -> Ready:

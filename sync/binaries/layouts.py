@@ -57,9 +57,9 @@ class Release:
             yield f"latest-{self.code_name.lower()}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Index:
-    """The releases that there are, in the order of the index."""
+    """The releases that there are, in the order of the index. No two are equal, so that they are quick as keys."""
 
     releases: Mapping[str, Release]
 
