@@ -31,7 +31,17 @@ class RuleForm(forms.ModelForm):
 
     class Meta:
         model = BugVersion
-        fields = ["package", "versions", "action", "replacement", "overrides", "reason", "valid_from", "valid_until"]
+        fields = [
+            "package",
+            "versions",
+            "action",
+            "replacement",
+            "overrides",
+            "repack",
+            "reason",
+            "valid_from",
+            "valid_until",
+        ]
         help_texts = {
             "versions": "A version, or a range such as >=1.2.0 <1.2.5; a range is about prereleases too.",
             "replacement": "For replace: the version that installs get in its place.",

@@ -19,7 +19,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bugversions import rewriting, values
-from bugversions.models import LOCAL, BugVersion, Freeze, Hold
+from bugversions.models import LOCAL, BugVersion, Freeze, Hold, Repacked
+from bugversions.rewriting import Tarball
 from registry import generation, patterns
 from registry.manifests import Fragments
 from registry.models import Stamp, Version
@@ -97,14 +98,32 @@ def _rewritten(
     wanted = {*changing, *(rule.replacement for rule in changing.values())} - {""}
     rows = Version.objects.published().filter(package_id=package_id, number__in=wanted)
     texts = dict(rows.values_list("number", "manifest")) if changing else {}
+    tarballs = _tarballs(name, [rule for rule in changing.values() if rule.repack])
     found = {}
     for number, rule in changing.items():
         if rule.action == "override":
-            found[number] = rewriting.overridden(name, number, texts[number], rule.overrides, rule.reason)
+            tarball = tarballs.get((rule.pk, number))
+            found[number] = rewriting.overridden(name, number, texts[number], rule.overrides, tarball)
         elif rule.replacement in texts and rule.replacement not in hidden:
             target = texts[rule.replacement]
             found[number] = rewriting.replaced(name, number, texts[number], rule.replacement, target, rule.reason)
     return found
+
+
+def path_of(name: PackageName, number: str, sha512: str) -> str:
+    """Where a repacked tarball is, below the registry."""
+    return f"/-/repacked/{name}/{sha512[:32]}/{name.tarball(number)}"
+
+
+def _tarballs(name: PackageName, rules: Sequence[BugVersion]) -> dict[tuple[int, str], Tarball]:
+    """Those that are made, of just what the rules say now."""
+    wanted = {rule.pk: rule.overrides for rule in rules}
+    rows = Repacked.objects.filter(rule__in=wanted).select_related("blob") if wanted else ()
+    return {
+        (row.rule_id, row.number): Tarball(path_of(name, row.number, row.blob.sha512), row.blob.sha512, row.blob.sha1)
+        for row in rows
+        if row.overrides == wanted[row.rule_id]
+    }
 
 
 # --- The clock ----------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from registry.models import Package
 _LEAST_REASON = 10
 _LONGEST_HOLD = 10 * 365 * 24 * 3600
 _BATCH = 500
-_FIELDS = ("package", "versions", "action", "reason", "replacement", "overrides", "valid_from", "valid_until")
+_FIELDS = ("package", "versions", "action", "reason", "replacement", "overrides", "valid_from", "valid_until", "repack")
 
 
 # --- Rules --------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def change(row: BugVersion, rule: Rule, *, actor: Actor) -> BugVersion:
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
         before = said(row)
         if row.package != rule.package:
-            _touch([row.package])
+            touch([row.package])
         return _save(row, rule, RULE_CHANGED, {"before": before}, actor)
 
 
@@ -74,7 +74,7 @@ def retire(row: BugVersion, *, reason: str, actor: Actor) -> None:
     reason = require_reason(reason)
     with transaction.atomic():
         if BugVersion.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
-            _touch([row.package])
+            touch([row.package])
             subject, rule = f"package:{row.package}", said(row)
             journal.record(RULE_RETIRED, subject, actor=actor, action=row.action, reason=reason, rule=rule)
 
@@ -90,9 +90,9 @@ def undo(event: Event, *, reason: str, actor: Actor) -> None:
     before = {**facts.get("before", {})} if event.kind == RULE_CHANGED.name else {**facts["rule"]}
     with transaction.atomic():
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
-        _touch({row.package, before["package"]})
+        touch({row.package, before["package"]})
         for name in _FIELDS:
-            setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before[name])
+            setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before.get(name, False))
         row.is_active = event.kind != RULE_ADDED.name
         row.save()
         journal.record(RULE_UNDONE, f"package:{row.package}", actor=actor, reason=reason, event=event.pk)
@@ -119,7 +119,8 @@ def rule_said(facts: Mapping[str, Any]) -> Rule:
     except (TypeError, ValueError) as error:
         raise Invalid(f"this is no moment of a rule: {error}") from error
     package, versions, action, reason, replacement = texts
-    return Rule(package, versions, action, reason, replacement, facts.get("overrides") or {}, begins, ends)
+    overrides, repack = facts.get("overrides") or {}, bool(facts.get("repack"))
+    return Rule(package, versions, action, reason, replacement, overrides, begins, ends, repack)
 
 
 def local() -> QuerySet[BugVersion]:
@@ -151,7 +152,7 @@ def _save(row: BugVersion, rule: Rule, kind: Any, facts: dict[str, Any], actor: 
         setattr(row, name, value)
     row.is_active = True
     row.save()
-    _touch([row.package])
+    touch([row.package])
     journal.record(
         kind, f"package:{row.package}", actor=actor, action=row.action, reason=row.reason, rule=said(row), **facts
     )
@@ -195,7 +196,7 @@ def replace_source(source: str, rules: Sequence[Rule], *, actor: Actor) -> Diff:
     for start in range(0, len(removed), _BATCH):
         BugVersion.objects.filter(pk__in=[row.pk for row in removed[start : start + _BATCH]]).delete()
     active = [row for row in (*added, *changed, *removed) if row.is_active]
-    packages = _touch({row.package for row in active}, actor=actor)
+    packages = touch({row.package for row in active}, actor=actor)
     return Diff([str(row) for row in added], [str(row) for row in changed], [str(row) for row in removed], packages)
 
 
@@ -218,7 +219,7 @@ def _update(row: BugVersion, rule: Rule) -> bool:
     return before != (row.reason, row.replacement, row.overrides)
 
 
-def _touch(names: Iterable[str], actor: Actor | None = None) -> list[str]:
+def touch(names: Iterable[str], actor: Actor | None = None) -> list[str]:
     """Raise the revisions of these packages, of those that are here; returns which they are.
 
     Each is told of in the journal: search and those who follow us look at it anew.

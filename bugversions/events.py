@@ -6,6 +6,7 @@ RULE_ADDED = define("bugversion.added", "{actor} made a rule: {action} {subject}
 RULE_CHANGED = define("bugversion.changed", "{actor} changed a rule: {action} {subject}: {reason}", ["rule", "before"])
 RULE_RETIRED = define("bugversion.retired", "{actor} retired a rule: {action} {subject}: {reason}", ["rule"])
 RULE_UNDONE = define("bugversion.undone", "{actor} took back what was done to a rule of {subject}: {reason}", ["event"])
+TARBALL_REPACKED = define("bugversion.repacked", "{version} of {subject} was repacked by a rule", ["sha512"])
 RULES_IMPORTED = define(
     "bugversions.imported",
     "rules of {source} were imported: {added} added, {changed} changed, {removed} removed",

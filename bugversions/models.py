@@ -35,6 +35,8 @@ class BugVersion(models.Model):
     replacement = models.CharField(max_length=256, blank=True)
     # `scripts` and `dependencies`: what replaces them, by name; an empty text takes one away.
     overrides = models.JSONField(default=dict, blank=True)
+    # For override: also in a tarball of its own, for clients that run what the tarball's package.json says.
+    repack = models.BooleanField(default=False, db_default=False)
     reason = models.TextField()
     # Who says so: an operator here (`local`), or a list that is imported. Local rules win.
     source = models.CharField(max_length=100, default=LOCAL)
@@ -52,6 +54,23 @@ class BugVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.package}@{self.versions}"
+
+
+class Repacked(models.Model):
+    """A tarball in which package.json says what a rule has overridden. The original stays where it is."""
+
+    rule = models.ForeignKey(BugVersion, on_delete=models.CASCADE)
+    number = models.CharField(max_length=256)
+    blob = models.ForeignKey("registry.Blob", on_delete=models.PROTECT)
+    # What it was made of: the sha512 of the original, and the overrides.
+    original = models.CharField(max_length=128)
+    overrides = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="repacked_once", fields=["rule", "number"])]
+
+    def __str__(self) -> str:
+        return f"{self.rule.package}@{self.number}, repacked"
 
 
 class Hold(models.Model):

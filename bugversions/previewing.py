@@ -80,7 +80,7 @@ def _hit(package: Package, number: str, rule: Rule, texts: Mapping[str, str], do
     if rule.action == "hide":
         return Hit(number, "not resolved to any more; lockfiles still get its tarball", "", downloads)
     if rule.action == "override":
-        changed = rewriting.overridden(name, number, own, rule.overrides, rule.reason)
+        changed = rewriting.overridden(name, number, own, rule.overrides)
         return Hit(number, "served with what is overridden", _difference(own, changed.full), downloads)
     if rule.replacement not in texts:
         return Hit(number, f"left as it is: {rule.replacement} is not here", "", downloads)

@@ -4,7 +4,9 @@ A replacement is what cnpmcore serves (app/core/entity/BugVersion.ts): the good 
 is the bad number and `deprecated` says what happened.
 """
 
+import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from registry import jsontext, manifests
@@ -13,6 +15,8 @@ from registry.names import PackageName
 
 # npm runs node-gyp by itself for a package with a binding.gyp, unless the manifest says `gypfile: false`.
 _IMPLICIT = "gypfile"
+# What a `dist` says about bytes, besides their hashes.
+_OF_BYTES = ("signatures", "npm-signature", "attestations", "fileCount", "unpackedSize", "size")
 
 
 def replaced(name: PackageName, bad: str, old: str, good: str, target: str, reason: str) -> Fragments:
@@ -28,22 +32,54 @@ def _warning(before: object, bad: str, good: str, reason: str) -> str:
     return f"{before} ({warning})" if before else warning
 
 
-def overridden(name: PackageName, number: str, full: str, overrides: Mapping[str, Any], reason: str) -> Fragments:
+@dataclass(frozen=True, slots=True)
+class Tarball:
+    """A tarball in place of a version's own."""
+
+    path: str
+    sha512: str
+    sha1: str
+
+
+def overridden(
+    name: PackageName, number: str, full: str, overrides: Mapping[str, Any], tarball: Tarball | None = None
+) -> Fragments:
     """The texts of a version with other scripts or dependencies. An empty text takes one away."""
     texts = manifests.texts(full)
     for table in ("scripts", "dependencies", "optionalDependencies"):
         if table in overrides:
-            texts[table] = jsontext.encode(_merged(jsontext.decode(texts.get(table, "{}")), overrides[table]))
+            texts[table] = jsontext.encode(merged(jsontext.decode(texts.get(table, "{}")), overrides[table]))
     if "scripts" in overrides:
         _tell_of_scripts(texts, overrides["scripts"])
     if _IMPLICIT in overrides:
         texts[_IMPLICIT] = jsontext.encode(overrides[_IMPLICIT])
-    return manifests.fragments(texts, name, number)
+    if tarball is None:
+        return manifests.fragments(texts, name, number)
+    texts["dist"] = jsontext.encode(_dist(jsontext.decode(texts.get("dist", "{}")), tarball))
+    return manifests.fragments(texts, name, number, tarball_path=tarball.path)
 
 
-def _merged(theirs: object, ours: Mapping[str, str]) -> dict[str, Any]:
-    merged = {**theirs, **ours} if isinstance(theirs, dict) else dict(ours)
-    return {key: value for key, value in merged.items() if value != ""}
+def package_json(theirs: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A tarball's package.json with what is overridden."""
+    tables = {table: merged(theirs.get(table), entries) for table, entries in overrides.items() if table != _IMPLICIT}
+    implicit = {_IMPLICIT: overrides[_IMPLICIT]} if _IMPLICIT in overrides else {}
+    takes_away = "" in overrides.get("scripts", {}).values()
+    if takes_away and not implicit and not manifests.runs_at_install(tables["scripts"]):
+        implicit = {_IMPLICIT: False}
+    return {**theirs, **tables, **implicit}
+
+
+def _dist(theirs: object, tarball: Tarball) -> dict[str, Any]:
+    """Without what was said, or signed, about other bytes."""
+    kept = {key: value for key, value in theirs.items() if key not in _OF_BYTES} if isinstance(theirs, dict) else {}
+    integrity = f"sha512-{base64.b64encode(bytes.fromhex(tarball.sha512)).decode()}"
+    return {**kept, "integrity": integrity, "shasum": tarball.sha1}
+
+
+def merged(theirs: object, ours: Mapping[str, str]) -> dict[str, Any]:
+    """A table with entries replaced; an empty text takes one away."""
+    both = {**theirs, **ours} if isinstance(theirs, dict) else dict(ours)
+    return {key: value for key, value in both.items() if value != ""}
 
 
 def _tell_of_scripts(texts: dict[str, str], ours: Mapping[str, str]) -> None:

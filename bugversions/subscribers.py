@@ -3,7 +3,7 @@
 from audit.actors import Actor
 from audit.models import Event
 from audit.subscribers import subscriber
-from bugversions import importing
+from bugversions import importing, repacking
 from bugversions.reading import SOURCE
 
 
@@ -12,3 +12,13 @@ def arrived(event: Event) -> None:
     """Import it."""
     if event.subject == f"package:{SOURCE}":
         importing.arrived(actor=Actor.system(SOURCE))
+
+
+@subscriber(
+    "bugversions.repack",
+    kinds=["bugversion.added", "bugversion.changed", "bugversion.undone", "package.mirrored"],
+    coalesce="subject",
+)
+def repack(event: Event) -> None:
+    """Make the tarballs that rules of the package want."""
+    repacking.repack(event.subject.removeprefix("package:"))

@@ -27,6 +27,7 @@ class Rule:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+    repack: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -49,8 +50,8 @@ class Rule:
             raise Invalid(f"{about}: only replace has a replacement")
         if self.action == "override":
             _require_overrides(self.overrides, about)
-        elif self.overrides:
-            raise Invalid(f"{about}: only override has overrides")
+        elif self.overrides or self.repack:
+            raise Invalid(f"{about}: only override has overrides, and repacks")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise Invalid(f"{about} would end before it begins")
 

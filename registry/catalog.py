@@ -126,6 +126,14 @@ def tarball(name: PackageName, filename: str, *, viewer: Actor) -> Ready | Deliv
     return entry
 
 
+def other_tarball(name: PackageName, number: str, blob: Blob, *, viewer: Actor) -> Ready:
+    """A tarball that stands in for a version's own, for whoever may have that one. Raises as `tarball` does."""
+    stamp, judgement = _judged(name, viewer)
+    if number in judgement.refused:
+        raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
+    return _stored(name, stamp, judgement, blob)
+
+
 def forget() -> None:
     """Empty this process's memory of ready responses."""
     _ring.clear()

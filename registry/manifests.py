@@ -29,13 +29,15 @@ class Fragments:
     abbreviated: str
 
 
-def fragments(manifest: Mapping[str, str], name: PackageName, version: str) -> Fragments:
-    """The texts of one version, from the texts of its manifest's members.
+def fragments(
+    manifest: Mapping[str, str], name: PackageName, version: str, *, tarball_path: str | None = None
+) -> Fragments:
+    """The texts of one version, from the texts of its manifest's members; its tarball is at the usual place, or there.
 
     Every field stays as it came, in its order; `dist.tarball` becomes ours. `hasInstallScript` is added when the
     scripts imply it: npm 7 and later rely on it. Raises ValueError when a text is not JSON.
     """
-    texts = {**manifest, "dist": _dist(manifest.get("dist", ""), name.tarball_path(version))}
+    texts = {**manifest, "dist": _dist(manifest.get("dist", ""), tarball_path or name.tarball_path(version))}
     if "hasInstallScript" not in texts and runs_at_install(jsontext.decode(texts.get("scripts", "null"))):
         texts["hasInstallScript"] = "true"
     return Fragments(

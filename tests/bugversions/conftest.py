@@ -10,6 +10,8 @@ from audit.actors import Actor
 from bugversions import deciding, editing, node
 from bugversions.models import BugVersion
 from bugversions.values import Rule
+from registry import catalog
+from sync.models import Freshness
 
 WHY = "it steals what it finds"
 
@@ -49,3 +51,14 @@ def axios(upstream) -> Iterator[Any]:
 def heard(transactional_db) -> Callable[[], None]:
     """`heard()`: all subscribers have heard of all that happened."""
     return drain.drain_all
+
+
+@pytest.fixture
+def later() -> Callable[[], None]:
+    """`later()`: all that upstreams have said is old by now."""
+
+    def _later() -> None:
+        catalog.forget()
+        Freshness.objects.update(checked_at="2020-01-01T00:00:00Z")
+
+    return _later

@@ -1,0 +1,154 @@
+"""Tarballs whose package.json says what a rule has overridden.
+
+npm 7 and later go by the document; yarn 1, pnpm up to 9 and npm 6 run the scripts of the tarball's own package.json
+(peers: measured). For them a rule may have the tarball repacked: equal input makes equal bytes, it has a URL and an
+integrity of its own, and nothing of the original changes. Until it is made, the document alone is overridden.
+"""
+
+import gzip
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from django.db import transaction
+
+from audit import journal
+from audit.actors import Actor
+from bugversions import editing, rewriting, values
+from bugversions.events import TARBALL_REPACKED
+from bugversions.models import BugVersion, Repacked
+from registry import blobs, flight, jsontext, upstream
+from registry.digests import Digests
+from registry.errors import Invalid, TooLarge
+from registry.models import Blob, Version
+from registry.names import PackageName
+from registry.tarballs import TarballLimits
+from registry.upstream import Delivery
+
+_CHUNK = 1 << 16
+_PACKAGE_JSON = "package.json"
+_PACKAGE_JSON_BYTES = 4 << 20
+_OURS = Actor.system("bugversions")
+
+
+def repack(name: str) -> int:
+    """Make what the rules of a package want and there is not yet; returns how many tarballs that was.
+
+    Raises what fetching an original raises, or `Invalid` and `TooLarge` for one that cannot be repacked.
+    """
+    count = 0
+    for rule in BugVersion.objects.in_force().filter(package=name, action="override", repack=True):
+        for version in _versions(rule):
+            count += _repack(rule, version)
+    return count
+
+
+def find(name: PackageName, beginning: str, filename: str) -> Repacked | None:
+    """The one at this place (`deciding.path_of`)."""
+    rows = Repacked.objects.select_related("rule", "blob").filter(rule__package=str(name), rule__is_active=True)
+    number = name.version_of(filename)
+    return next((row for row in rows.filter(number=number) if row.blob.sha512[:32] == beginning), None)
+
+
+def _versions(rule: BugVersion) -> Iterator[Version]:
+    rows = Version.objects.published().filter(package__name=rule.package, package__unpublished_at=None)
+    for version in rows.select_related("package", "blob").defer("manifest", "abbreviated", "readme", "package__head"):
+        if values.matches(rule.versions, version.number):
+            yield version
+
+
+def _repack(rule: BugVersion, version: Version) -> bool:
+    done = Repacked.objects.filter(rule=rule, number=version.number).first()
+    original = _original(version)
+    if done is not None and (done.original, done.overrides) == (original.sha512, rule.overrides):
+        return False
+    with tempfile.NamedTemporaryFile(dir=blobs.spool_folder(), delete=False) as spool:
+        path = Path(spool.name)
+    try:
+        with blobs.read(original.sha512) as source, path.open("wb") as target:
+            rewrite(source, target, rule.overrides)
+        digests = _digests(path)
+        with flight.single(f"blob {digests.sha512}"):
+            blobs.put(path, digests.sha512)
+            _record(rule, version, original, digests)
+    finally:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _original(version: Version) -> Blob:
+    """The version's own tarball, fetched if it is not here."""
+    if version.blob is not None and blobs.holds(version.blob.sha512, version.blob.size):
+        return version.blob
+    found = upstream.elsewhere().tarball(version)
+    if isinstance(found, Delivery):
+        for _ in found.chunks:
+            pass
+        version.refresh_from_db(fields=["blob"])
+        found = version.blob  # type: ignore[assignment]  # it was kept before its last bytes were given
+    assert isinstance(found, Blob)  # noqa: S101
+    return found
+
+
+def _record(rule: BugVersion, version: Version, original: Blob, digests: Digests) -> None:
+    with transaction.atomic():
+        blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
+        facts = {"blob": blob, "original": original.sha512, "overrides": rule.overrides}
+        Repacked.objects.update_or_create(rule=rule, number=version.number, defaults=facts)
+        editing.touch([rule.package])
+        subject = f"package:{rule.package}"
+        journal.record(TARBALL_REPACKED, subject, actor=_OURS, version=version.number, sha512=digests.sha512)
+
+
+def _digests(path: Path) -> Digests:
+    digests = Digests()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digests.update(chunk)
+    return digests
+
+
+def rewrite(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> None:
+    """Copy a tarball with another package.json. Only files come along, as npm installs no more than those."""
+    limits = TarballLimits()
+    total = 0
+    with (
+        tarfile.open(fileobj=source, mode="r|gz") as theirs,
+        gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as ours,
+    ):
+        for count, member in enumerate(theirs):
+            total += member.size
+            if count >= limits.entries or total > limits.unpacked_bytes:
+                raise TooLarge("the tarball unfolds to more than is repacked")
+            content = theirs.extractfile(member) if member.isreg() else None
+            if content is not None:
+                _copy(member, content, ours, overrides)
+
+
+def _copy(member: tarfile.TarInfo, content: IO[bytes], ours: tarfile.TarFile, overrides: dict[str, Any]) -> None:
+    entry = tarfile.TarInfo(member.name)
+    entry.mode, entry.mtime = 0o755 if member.mode & 0o100 else 0o644, 499162500  # as npm pack has it
+    if member.name.partition("/")[2] != _PACKAGE_JSON:
+        entry.size = member.size
+        ours.addfile(entry, content)
+        return
+    if member.size > _PACKAGE_JSON_BYTES:
+        raise Invalid("its package.json is too large to be repacked")
+    text = json.dumps(_overridden(content.read(), overrides), indent=2, ensure_ascii=False).encode()
+    entry.size = len(text)
+    ours.addfile(entry, io.BytesIO(text))
+
+
+def _overridden(text: bytes, overrides: dict[str, Any]) -> dict[str, Any]:
+    try:
+        theirs = jsontext.decode(text.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        raise Invalid(f"its package.json cannot be read: {error}") from error
+    if not isinstance(theirs, dict):
+        raise Invalid("its package.json is no object")
+    return rewriting.package_json(theirs, overrides)
