@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import DatabaseError
 
 from registry import patterns
+from registry.errors import Invalid
 from sync import credentials, rules, upstreams
 from sync.http import Refused
 from sync.models import ScopeRule, Upstream
@@ -52,6 +53,17 @@ def upstream_ca(**_: Any) -> Iterable[CheckMessage]:
     """`LARDER_UPSTREAM_CA` must be a file."""
     if settings.UPSTREAM_CA and not Path(settings.UPSTREAM_CA).is_file():
         yield Error(f"LARDER_UPSTREAM_CA names {settings.UPSTREAM_CA}, which is not a file.", id="sync.E003")
+
+
+@register()
+def node_dist_url(**_: Any) -> Iterable[CheckMessage]:
+    """`LARDER_NODE_DIST_URL` must be a URL below which we can ask."""
+    try:
+        if settings.NODE_DIST_URL not in ("", "none"):
+            upstreams.require_root(settings.NODE_DIST_URL)
+    except Invalid as error:
+        hint = "Set it to http(s)://host/path, or to none."
+        yield Error(f"LARDER_NODE_DIST_URL: {error.sentence}.", hint=hint, id="sync.E005")
 
 
 @register()

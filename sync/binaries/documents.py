@@ -3,8 +3,9 @@
 They are fetched whole, read before they are believed, and kept as blobs, byte for byte. One that is here and no longer
 fresh is asked for again, for as long as a reader's budget allows; while the upstream is ill, it is served as it is.
 
-**A checksum that was once given stays.** Upstreams add files to a release, and sign its list again; but when a list
-gives another checksum for a file, it is not taken: what is here goes on being served, and operators are told.
+**A checksum that was once given stays.** Upstreams add files to a release, and sign its list again; but a list that
+gives another checksum for a file, or none any more, is not taken: what is here goes on being served, and operators are
+told.
 """
 
 import logging
@@ -251,8 +252,8 @@ def _contradiction(path: str, ours: bytes, theirs: bytes) -> str:
     if not path.endswith(f"/{layouts.CHECKSUMS}"):
         return ""
     before, after = layouts.read_checksums(ours), layouts.read_checksums(theirs)
-    changed = sorted(file for file, digest in after.items() if before.get(file, digest) != digest)
-    return f"it gives another checksum than before for {', '.join(changed)[:500]}" if changed else ""
+    changed = sorted(file for file, digest in before.items() if after.get(file) != digest)
+    return f"it gives another checksum than before, or none, for {', '.join(changed)[:500]}" if changed else ""
 
 
 def _refuse(category: BinaryCategory, path: str, why: str) -> None:

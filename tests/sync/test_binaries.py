@@ -292,10 +292,18 @@ def test_a_checksum_that_changes_is_not_believed_and_told_once(dist, anyone):
         assert anyone.send("GET", f"{AT}/v22.1.0/SHASUMS256.txt").raw == before
     told = Event.objects.get(kind="binary.refused")
     assert told.subject == "binary:node/v22.1.0/SHASUMS256.txt"
-    assert f"it gives another checksum than before for {PROGRAM}" in told.facts["reason"]
+    assert f"it gives another checksum than before, or none, for {PROGRAM}" in told.facts["reason"]
     assert anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}").status == 503  # it is not what was promised
     dist.release("22.1.0", files={PROGRAM: data})
     assert anyone.send("GET", f"{AT}/v22.1.0/{PROGRAM}").raw == data
+
+
+def test_a_checksum_is_not_changed_by_way_of_its_absence(dist, anyone):
+    before = anyone.send("GET", f"{AT}/v22.1.0/SHASUMS256.txt").raw
+    lines = before.splitlines(keepends=True)
+    for text in (lines[1:], [b"0" * 64 + lines[0][64:], *lines[1:]]):
+        dist.put("v22.1.0/SHASUMS256.txt", b"".join(text))
+        assert anyone.send("GET", f"{AT}/v22.1.0/SHASUMS256.txt").raw == before
 
 
 @pytest.mark.parametrize(
