@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from audit.models import Event
 from bugversions import editing, previewing
@@ -124,7 +125,7 @@ class BugVersionAdmin(Reasoned, ThroughVerbs):
         """With the pages that show what a rule would do, what is withheld, and the undoing of an event."""
         view = self.admin_site.admin_view
         return [
-            path("preview/", view(self.preview), name="bugversions_preview"),
+            path("preview/", xframe_options_sameorigin(view(self.preview)), name="bugversions_preview"),
             path("withheld/", view(self.withheld), name="bugversions_withheld"),
             path("undo/<int:event_id>/", view(self.undo), name="bugversions_undo"),
             *super().get_urls(),
@@ -148,6 +149,7 @@ class BugVersionAdmin(Reasoned, ThroughVerbs):
             **self.admin_site.each_context(request),
             "title": "What is withheld now",
             "rows": previewing.withheld(),
+            "idle": previewing.without_replacement(),
             "holds": Hold.objects.filter(is_active=True),
             "freeze": Freeze.objects.filter(lifted_at=None).first(),
             "events": Event.objects.filter(kind__in=_KINDS).order_by("-pk")[:50],

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Sum
 from django.utils import timezone
 
-from bugversions import deciding, rewriting
+from bugversions import deciding, rewriting, values
 from bugversions.models import LOCAL, BugVersion
 from bugversions.values import Rule
 from registry import manifests, semver
@@ -157,3 +157,17 @@ def withheld(most: int = 500) -> list[Withheld]:
         if len(found) >= most:
             break
     return found[:most]
+
+
+def without_replacement() -> list[BugVersion]:
+    """Rules in force that do nothing, though their package is here: what they would replace it by is not."""
+    rules = list(BugVersion.objects.in_force().filter(action="replace").order_by("package", "versions"))
+    rows = Version.objects.published().filter(package__name__in={rule.package for rule in rules})
+    numbers: dict[str, list[str]] = {}
+    for name, number in rows.values_list("package__name", "number"):
+        numbers.setdefault(name, []).append(number)
+    return [rule for rule in rules if _is_idle(rule, numbers.get(rule.package, []))]
+
+
+def _is_idle(rule: BugVersion, numbers: Sequence[str]) -> bool:
+    return rule.replacement not in numbers and any(values.matches(rule.versions, number) for number in numbers)

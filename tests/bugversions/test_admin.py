@@ -1,6 +1,7 @@
 """Operators make rules in the admin: they see before what a rule would do, say why, and can take it back."""
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from audit.models import Event
@@ -147,3 +148,18 @@ def test_nobody_else_sees_it(client, root):
     )
     for place in ("preview/", "withheld/", "undo/1/", ""):
         assert client.get(f"{BASE}/bugversion/{place}").status_code == 403
+
+
+def test_a_rule_whose_replacement_is_not_here_is_told_of(axios, anyone, rule, root, capsys):
+    served(anyone)
+    rule("axios", "1.14.1", "replace", replacement="9.9.9")
+    rule("other", "1.0.0", "replace", replacement="9.9.9")
+    assert "axios@1.14.1 is left as it is, since 9.9.9 is not here" in page(root.get(f"{BASE}/bugversion/withheld/"))
+    call_command("bugversions", "list")
+    said = capsys.readouterr().err
+    assert "axios@1.14.1 is left as it is: 9.9.9 is not here (local)" in said
+    assert "other" not in said, "it is not here at all"
+
+
+def test_the_preview_may_be_shown_inside_the_form(axios, root):
+    assert root.post(f"{BASE}/bugversion/preview/", FORM)["X-Frame-Options"] == "SAMEORIGIN"

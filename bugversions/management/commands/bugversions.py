@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actors import Actor
-from bugversions import checking, editing, importing
+from bugversions import checking, editing, importing, previewing
 from bugversions.models import BugVersion, RuleImport
 from bugversions.reading import SOURCE
 from registry import jsontext, lockfiles
@@ -54,6 +54,9 @@ class Command(BaseCommand):
             target = f" → {row.replacement}" if row.replacement else ""
             self.stdout.write(f"{row.action:<8} {row.package}@{row.versions}{target}  {row.reason}  ({row.source})")
         self.stdout.write(f"{len(rows)} rules are in force")
+        for row in previewing.without_replacement():
+            told = f"{row.package}@{row.versions} is left as it is: {row.replacement} is not here ({row.source})"
+            self.stderr.write(told)
 
     def _check(self, options: dict[str, Any]) -> None:
         found = checking.check(lockfiles.read(_read(options["lockfile"])))
