@@ -73,9 +73,7 @@ class Node:
 
 def read(body: object, *, max_nodes: int, max_depth: int) -> list[Node]:
     """All packages of the tree in `body`. Raises `Invalid` or `TooLarge`."""
-    if not isinstance(body, dict):
-        raise Invalid("an audit is a JSON object: the tree of a lockfile")
-    root = Node("", "", None, body)
+    root = _root(body)
     nodes: list[Node] = []
     level = [root]
     for _ in range(max_depth):
@@ -93,6 +91,15 @@ def read(body: object, *, max_nodes: int, max_depth: int) -> list[Node]:
             if wanted is not None:
                 wanted.required_by.append(node)
     return nodes
+
+
+def _root(body: object) -> Node:
+    if not isinstance(body, dict):
+        raise Invalid("an audit is a JSON object: the tree of a lockfile")
+    if body.get("requires") and "dependencies" not in body:
+        # npm 9 and 10 fall back to this with a lockfile of version 3, whose packages are not in the tree.
+        raise Invalid("this tree has no packages, although it requires some: nothing can be said about it")
+    return Node("", "", None, body)
 
 
 def _children(node: Node) -> Iterator[Node]:

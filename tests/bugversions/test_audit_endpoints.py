@@ -347,3 +347,9 @@ def test_a_tree_is_bounded(anyone, settings):
     wide = {"dependencies": {f"p{n}": {"version": "1.0.0"} for n in range(6)}}
     assert anyone.send("POST", FULL, body=wide).status == 413
     assert anyone.send("POST", FULL, body=[1]).status == 400
+
+
+def test_a_tree_that_lacks_its_packages_is_not_called_clean(anyone):
+    """npm 9 and 10 send such a one when the other endpoint fails and the lockfile is of version 3."""
+    answer = anyone.send("POST", QUICK, body={"requires": {"left-pad": "^1.0.0"}})
+    assert (answer.status, "has no packages" in answer.json()["error"]) == (400, True)
