@@ -13,8 +13,8 @@ class Advisory(models.Model):
     severity = models.CharField(max_length=10)
     title = models.CharField(max_length=300)
     url = models.CharField(max_length=500)
-    aliases = models.JSONField(default=list)
-    cwe = models.JSONField(default=list)
+    aliases = models.TextField(blank=True)  # ids, with spaces between them
+    cwe = models.TextField(blank=True)  # likewise
     cvss_score = models.FloatField(default=0)
     cvss_vector = models.CharField(max_length=300, blank=True)
     modified = models.CharField(max_length=300, blank=True)  # as the dump has it

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -39,8 +39,7 @@ _COLUMNS = (
 Asked = Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """One thing that is known against versions of a package."""
 
     package: str
@@ -50,8 +49,8 @@ class Advice:
     severity: str
     title: str
     url: str
-    aliases: Sequence[str] = ()
-    cwe: Sequence[str] = ()
+    aliases: str = ""  # ids, with spaces between them
+    cwe: str = ""
     cvss_score: float = 0
     cvss_vector: str = ""
 
@@ -99,29 +98,52 @@ def versions_here(names: Iterable[str], *, viewer: Actor) -> dict[str, list[str]
 
 def _look_up(asked: Asked, known: Known, viewer: Actor, base: str) -> None:
     world, hit = _world(asked)
-    ours = _own(hit, viewer)
+    ours = _own(list(hit), viewer)
     rules, ruled = _rules(asked, base)
     told_of = _may_know(list(rules), viewer)
     for name in dict.fromkeys([*rules, *hit]):
-        is_known = name in told_of
-        advisories = [] if name in ours else _without_doubles(world.get(name, []), asked[name])
-        hits = [
-            *(advice for advice in rules.get(name, ()) if is_known and advice in ruled),
-            *(advice for advice in advisories if any(map(advice.hits, asked[name]))),
-        ]
+        told = rules.get(name, []) if name in told_of else []
+        advisories = hit[name] if name in hit and name not in ours else []
+        hits = [*(advice for advice in told if advice in ruled), *_without_doubles(advisories, asked[name])]
         if hits:
             known.hits[name] = hits
-            known.all[name] = [*(rules.get(name, ()) if is_known else ()), *advisories]
+            known.all[name] = [*told, *([] if name in ours else map(Advice._make, world.get(name, ())))]
 
 
-def _world(asked: Asked) -> tuple[dict[str, list[Advice]], list[str]]:
-    """All advisories by package; and the names of those of which a version that was asked about is hit."""
-    by_name: dict[str, list[Advice]] = {}
-    rows = Advisory.objects.filter(package__in=list(asked)).order_by("package", "source").values_list(*_COLUMNS)
-    for row in rows:
-        by_name.setdefault(row[0], []).append(Advice(*row))
-    hit = [name for name, ones in by_name.items() if any(one.hits(v) for one in ones for v in asked[name])]
-    return by_name, hit
+def _world(asked: Asked) -> tuple[dict[str, list[tuple[Any, ...]]], dict[str, list[Advice]]]:
+    """The rows of all advisories by package, and those that hit a version that was asked about."""
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    hit: dict[str, list[Advice]] = {}
+    for row in Advisory.objects.filter(package__in=list(asked)).values_list(*_COLUMNS):
+        name, vulnerable_versions = row[:2]
+        rows.setdefault(name, []).append(row)
+        if any(_hits(vulnerable_versions, version) for version in asked[name]):
+            hit.setdefault(name, []).append(Advice._make(row))
+    return rows, {name: sorted(advices, key=_source) for name, advices in hit.items()}
+
+
+def _source(advice: Advice) -> str:
+    return advice.source
+
+
+def _without_doubles(advices: Sequence[Advice], versions: Sequence[str]) -> Sequence[Advice]:
+    """Without those that only repeat what another one of them says under another id."""
+    by_source = {advice.source: advice for advice in advices}
+    doubles = {
+        one.source
+        for one in advices
+        for other in map(by_source.get, one.aliases.split() if len(advices) > 1 else ())
+        if other is not None and _repeats(one, other, versions)
+    }
+    return [advice for advice in advices if advice.source not in doubles] if doubles else advices
+
+
+def _repeats(one: Advice, other: Advice, versions: Sequence[str]) -> bool:
+    if (
+        one.source in other.aliases.split() and one.source < other.source
+    ):  # of two that name each other, the first stays
+        return False
+    return all(one.hits(version) == other.hits(version) for version in versions)
 
 
 def _rules(asked: Asked, base: str) -> tuple[dict[str, list[Advice]], set[Advice]]:
@@ -145,25 +167,6 @@ def _advice(rule: BugVersion, base: str) -> Advice:
         title="".join(letter for letter in rule.reason if letter.isprintable())[:_MAX_TITLE],
         url=f"{base}/{rule.package}",
     )
-
-
-def _without_doubles(advices: Sequence[Advice], versions: Sequence[str]) -> list[Advice]:
-    """Without those that only repeat what another one of them says under another id."""
-
-    def extent(advice: Advice) -> list[bool]:
-        return [advice.hits(version) for version in versions]
-
-    by_source = {advice.source: advice for advice in advices}
-    return [
-        one
-        for one in advices
-        if not any(
-            (other := by_source.get(alias)) is not None
-            and extent(other) == extent(one)
-            and not (one.source in other.aliases and one.source < other.source)
-            for alias in one.aliases
-        )
-    ]
 
 
 def _own(names: Sequence[str], viewer: Actor) -> set[str]:
@@ -229,6 +232,6 @@ def _bulk(advice: Advice) -> dict[str, Any]:
         "title": advice.title,
         "severity": advice.severity,
         "vulnerable_versions": advice.vulnerable_versions,
-        "cwe": advice.cwe,
+        "cwe": advice.cwe.split(),
         "cvss": {"score": advice.cvss_score, "vectorString": advice.cvss_vector or None},
     }

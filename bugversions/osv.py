@@ -37,8 +37,8 @@ class Finding:
     severity: str
     title: str
     url: str
-    aliases: tuple[str, ...]
-    cwe: tuple[str, ...]
+    aliases: str  # ids, with spaces between them
+    cwe: str
     cvss_score: float
     cvss_vector: str
     modified: str
@@ -79,8 +79,8 @@ def _finding(entry: Json, name: str, affected: Sequence[Json]) -> Finding:
         severity=_severity(source, details, score),
         title=_title(entry, source, name),
         url=_url(source),
-        aliases=_texts(entry.get("aliases")),
-        cwe=_texts(details.get("cwe_ids")),
+        aliases=_ids(entry.get("aliases")),
+        cwe=_ids(details.get("cwe_ids")),
         cvss_score=score or 0.0,
         cvss_vector=vector,
         modified=_text(entry.get("modified")),
@@ -234,6 +234,6 @@ def _text(value: object) -> str:
     return "".join(letter for letter in line if letter.isprintable())[:_MAX_TEXT]
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _ids(value: object) -> str:
     items = value[:_MAX_ITEMS] if isinstance(value, list) else []
-    return tuple(text for item in items if (text := _text(item)[:64]))
+    return " ".join(text for item in items if (text := _text(item)) and len(text) <= 64 and " " not in text)

@@ -73,7 +73,7 @@ def _advisories(hits: Sequence[_Hit]) -> Json:
 
 
 def _advisory(advice: Advice) -> Json:
-    github = next((one for one in (advice.source, *advice.aliases) if one.startswith("GHSA-")), "")
+    ids = [advice.source, *advice.aliases.split()]
     return {
         "findings": [],
         "id": advice.number,
@@ -86,9 +86,9 @@ def _advisory(advice: Advice) -> Json:
         "overview": advice.title,
         "recommendation": "",
         "references": advice.url,
-        "cwe": ", ".join(advice.cwe),
-        "cves": [alias for alias in advice.aliases if alias.startswith("CVE-")],
-        "github_advisory_id": github or None,
+        "cwe": ", ".join(advice.cwe.split()),
+        "cves": [one for one in ids if one.startswith("CVE-")],
+        "github_advisory_id": next((one for one in ids if one.startswith("GHSA-")), None),
         "cvss": {"score": advice.cvss_score, "vectorString": advice.cvss_vector or None},
         "found_by": None,
         "reported_by": None,

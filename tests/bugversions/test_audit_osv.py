@@ -66,7 +66,7 @@ def test_what_is_told_about_it():
     [found] = read(ghsa("left-pad"))
     assert (found.severity, found.title) == ("high", "left-pad pads too far")
     assert found.url == "https://github.com/advisories/GHSA-aaaa-bbbb-cccc"
-    assert (found.aliases, found.cwe) == (("CVE-2026-1234",), ("CWE-400",))
+    assert (found.aliases, found.cwe) == ("CVE-2026-1234", "CWE-400")
     assert (found.cvss_score, found.cvss_vector) == (7.5, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N")
 
 
