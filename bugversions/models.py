@@ -6,7 +6,10 @@ from django.utils import timezone
 
 from bugversions.advisory import Advisory, AdvisoryFeed
 
-__all__ = ["LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Freeze", "Hold", "UnsafeNode"]
+__all__ = [
+    "LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Freeze", "Hold", "Repacked", "RuleImport",
+    "UnsafeNode",
+]  # fmt: skip
 
 LOCAL = "local"
 

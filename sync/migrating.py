@@ -174,7 +174,7 @@ def cut_over(
         told = "; ".join(str(one) for one in differing[:_TOLD])
         raise Conflict(f"not everything is here: {told}{more}. Wait for the tasks, or force it")
     with transaction.atomic():
-        Migration.objects.select_for_update(no_key=True).get(pk=migration.pk, cut_over_at=None)
+        _lock(migration, is_cut_over=False)
         done = _make_ours(migration, extra)
         rules.put(migration.pattern, ScopeRule.Mode.PRIVATE, actor=actor)
         _forget_the_old(migration, done.packages)
@@ -264,6 +264,7 @@ def take_back(migration: Migration, *, reason: str, actor: Actor) -> list[str]:
     if migration.cut_over_at is None:
         raise Conflict(f"{migration.pattern} was not cut over: there is nothing to take back")
     with transaction.atomic():
+        _lock(migration, is_cut_over=True)
         packages = Package.objects.filter(name__in=migration.names, origin=None).order_by("name")
         locked = list(packages.select_for_update(no_key=True))
         _require_nothing_new(migration)
@@ -289,6 +290,13 @@ def _require_nothing_new(migration: Migration) -> None:
     new = ours.filter(_fits(migration.pattern, "package__name")).order_by("id").first()
     if new is not None:
         raise Conflict(f"{new} was published here: the old registry does not have it, so this cannot be taken back")
+
+
+def _lock(migration: Migration, *, is_cut_over: bool) -> None:
+    """Keep others from deciding about it too. Raises `Conflict` when somebody was faster."""
+    row = Migration.objects.select_for_update(no_key=True).filter(pk=migration.pk).first()
+    if row is None or (row.cut_over_at is not None) is not is_cut_over:
+        raise Conflict(f"somebody else has just decided about {migration.pattern}: see what became of it")
 
 
 def _reason(text: str) -> str:

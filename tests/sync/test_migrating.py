@@ -5,7 +5,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from audit.actors import Actor
 from audit.models import Event
+from registry.errors import Conflict
 from registry.models import Maintainer, Member, Package, Scope, User
 from sync import migrating, routing, running
 from sync.models import Freshness, Migration, ScopeRule, SyncTask, Upstream
@@ -328,3 +330,17 @@ def test_the_scope_is_an_organisation_of_its_owners_after_the_cut_over(corp, ali
     assert list(Member.objects.values_list("scope__name", "user__username")) == [("@corp", "alice")]
     assert bob.publish("@corp/new", "1.0.0").status == 403
     assert alice.publish("@corp/new", "1.0.0").status == 201
+
+
+def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_faster(corp):
+    first, second = Migration.objects.get(), Migration.objects.get()
+    operator = Actor.system("a test")
+    migrating.cut_over(first, reason=WHY, actor=operator)
+    with pytest.raises(Conflict, match="was cut over already"):
+        migrating.cut_over(second, reason=WHY, actor=operator)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    migrating.take_back(first, reason=WHY, actor=operator)
+    with pytest.raises(Conflict, match="has just decided"):
+        migrating.take_back(second, reason=WHY, actor=operator)
+    assert set(Package.objects.values_list("origin", flat=True)) == {"old"}
