@@ -336,7 +336,7 @@ def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_faster(corp):
     first, second = Migration.objects.get(), Migration.objects.get()
     operator = Actor.system("a test")
     migrating.cut_over(first, reason=WHY, actor=operator)
-    with pytest.raises(Conflict, match="was cut over already"):
+    with pytest.raises(Conflict, match="has just decided"):
         migrating.cut_over(second, reason=WHY, actor=operator)
     first.refresh_from_db()
     second.refresh_from_db()
