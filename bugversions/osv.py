@@ -4,6 +4,7 @@ Entries come from strangers: each field is checked before it is believed, and no
 would obey.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ from registry import jsontext
 from registry.semver import InvalidRange, InvalidVersion, Range, Version
 
 MAX_RANGE = 16_384  # characters of the ranges of one package; malware has hundreds of versions, listed one by one
+_MAX_INTERVALS, _MAX_VERSIONS = 500, 5_000
 _MAX_TEXT, _MAX_NAME, _MAX_ITEMS = 300, 214, 50
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _SEVERITIES = {
     "LOW": "low", "MODERATE": "moderate", "MEDIUM": "moderate", "HIGH": "high", "CRITICAL": "critical"
 }  # fmt: skip
@@ -52,8 +55,9 @@ def read(text: bytes, *, max_bytes: int) -> list[Finding]:
         entry = jsontext.decode(text)
     except ValueError as error:
         raise Unreadable(f"it is not JSON: {error}") from error
-    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not 0 < len(entry["id"]) <= 64:
-        raise Unreadable("it has no id of at most 64 characters")
+    source = entry.get("id") if isinstance(entry, dict) else None
+    if not isinstance(source, str) or not _ID.fullmatch(source):
+        raise Unreadable("it has no id of at most 64 letters, digits, -, _, : and .")
     if entry.get("withdrawn"):
         return []
     affected: dict[str, list[Json]] = {}
@@ -66,15 +70,18 @@ def read(text: bytes, *, max_bytes: int) -> list[Finding]:
 
 def _finding(entry: Json, name: str, affected: Sequence[Json]) -> Finding:
     details = _dict(entry.get("database_specific"))
-    source = _text(entry["id"])
+    source: str = entry["id"]
     vector, score = _cvss(
         [*_dicts(entry.get("severity")), *(v for one in affected for v in _dicts(one.get("severity")))]
     )
     intervals = [interval for one in affected for interval in _intervals(one)]
+    versions = [version for one in affected for version in _versions(one)]
+    if len(intervals) > _MAX_INTERVALS or len(versions) > _MAX_VERSIONS:
+        raise Unreadable(f"it has more than {_MAX_INTERVALS} ranges or {_MAX_VERSIONS} versions of {name}")
     return Finding(
         source=source,
         package=name,
-        vulnerable_versions=_vulnerable(intervals, [text for one in affected for text in _versions(one)]),
+        vulnerable_versions=_vulnerable(intervals, versions),
         patched_versions=_patched(intervals),
         severity=_severity(source, details, score),
         title=_title(entry, source, name),
@@ -138,6 +145,8 @@ def _intervals(one: Json) -> Iterator[_Interval]:
                 is_open, first = True, version
             elif kind != "introduced" and is_open:
                 is_open = False
+                if version is None:  # nothing is below the beginning
+                    continue
                 yield _Interval(
                     first, f"{'<' if kind == 'fixed' else '<='}{version}", version if kind == "fixed" else None
                 )
@@ -165,7 +174,7 @@ def _known_end(one: Json) -> str:
     sign = "<=" if said.startswith("<=") else "<"
     if not said.startswith(sign):
         return ""
-    return f"{sign}{_version(said.removeprefix(sign))}"
+    return f"{sign}{_version(said.removeprefix(sign)) or '0.0.0'}"
 
 
 def _vulnerable(intervals: Sequence[_Interval], versions: Sequence[Version]) -> str:

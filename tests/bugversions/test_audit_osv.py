@@ -1,6 +1,7 @@
 """What entries of OSV come to mean in npm's words."""
 
 import json
+import random
 
 import pytest
 
@@ -31,6 +32,7 @@ def vulnerable(*events, **change) -> tuple[str, str]:
             [{"introduced": "0"}, {"fixed": "1.3.0"}, {"introduced": "2.0.0-rc.1"}, {"fixed": "2.1.4"}],
             ("<1.3.0 || >=2.0.0-rc.1 <2.1.4", ">=1.3.0 <2.0.0-rc.1 || >=2.1.4"),
         ),
+        ([{"introduced": "0"}, {"last_affected": "0"}, {"introduced": "2.0.0"}], (">=2.0.0", "<0.0.0")),
         # Events come in any order.
         ([{"fixed": "1.3.0"}, {"introduced": "1.0.0"}], (">=1.0.0 <1.3.0", ">=1.3.0")),
     ],
@@ -93,11 +95,18 @@ def test_no_text_obeys_a_terminal():
     assert found.title == "a[2Jbc"
 
 
+MANY = [{key: f"{n}.{minor}.0"} for n in range(501) for key, minor in (("introduced", 0), ("fixed", 1))]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         ({"id": 7}, "id"),
         ({"id": "G" * 65}, "id"),
+        ({"id": "\ud800"}, "id"),
+        ({"id": "GHSA-1 \x1b[2J"}, "id"),
+        ({"affected": [{"package": {"ecosystem": "npm", "name": "a"}, "versions": ["1.0.0"] * 5001}]}, "5000 versions"),
+        ({"affected": ghsa("a", *MANY)["affected"]}, "500 ranges"),
         ({"affected": [{"package": {"ecosystem": "npm", "name": "a b"}}]}, "no name of a package"),
         ({"affected": [{"package": {"ecosystem": "npm", "name": ["a"]}}]}, "no name of a package"),
         ({"affected": [{"package": {"ecosystem": "npm", "name": "a"}}]}, "which versions"),
@@ -146,3 +155,53 @@ def test_what_is_about_nothing_says_nothing(entry):
 )
 def test_scores_are_those_of_the_specification(vector, score):
     assert cvss.score(vector) == score
+
+
+JUNK = [
+    None,
+    7,
+    1e308,
+    "",
+    [],
+    {},
+    [[]],
+    "\ud800",
+    "\x00",
+    "9" * 400,
+    "0",
+    "1.0.0",
+    "<= 1",
+    "<= 0",
+    True,
+    {"a": None},
+    "*",
+]
+
+
+def spoiled(value, chance: random.Random):
+    """The value, with some of its parts replaced by others that do not belong there."""
+    if chance.random() < 0.06:
+        return chance.choice(JUNK)
+    if isinstance(value, dict):
+        return {key: spoiled(member, chance) for key, member in value.items()}
+    return [spoiled(member, chance) for member in value] if isinstance(value, list) else value
+
+
+def test_whatever_is_in_an_entry_it_is_read_or_unreadable():
+    chance, whole = (
+        random.Random(5),
+        ghsa("a", {"introduced": "0"}, {"last_affected": "1.0.0"}, {"introduced": "2.0.0"}),
+    )
+    whole["affected"][0] |= {
+        "versions": ["3.0.0"],
+        "database_specific": {"last_known_affected_version_range": "<= 5.0.0"},
+    }
+    outcomes = set()
+    for _ in range(3000):
+        try:
+            for finding in read(spoiled(whole, chance)):
+                assert Range.parse(finding.vulnerable_versions)
+                outcomes.add("read")
+        except osv.Unreadable:
+            outcomes.add("unreadable")
+    assert outcomes == {"read", "unreadable"}
