@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from audit.actors import Actor
-from registry import catalog, jsontext, semver
+from registry import catalog, jsontext, manifests, semver, upstream
 from registry.errors import Invalid, NotFound
-from registry.models import Attestation
+from registry.models import Attestation, Version
 from registry.names import PackageName
 from registry.packuments import Flavour
 
@@ -56,13 +56,29 @@ def attestations(name: PackageName, number: str, *, viewer: Actor) -> tuple[str,
     """The bundles of a version as JSON text, and what caches are told. Whoever may see its manifest may see them."""
     _, caching = catalog.manifest(name, number, Flavour.ABBREVIATED, base="", viewer=viewer)
     rows = Attestation.objects.filter(version__package__name=str(name), version__number=number).order_by("id")
+    if not rows:
+        _fetch(name, number)
     bundles = [
         jsontext.members([("predicateType", jsontext.encode(row.predicate_type)), ("bundle", row.bundle)])
-        for row in rows
+        for row in rows.all()
     ]
     if not bundles:
         raise NotFound(f"{name}@{number} was published without provenance")
     return jsontext.members([("attestations", f"[{','.join(bundles)}]")]), caching
+
+
+def _fetch(name: PackageName, number: str) -> None:
+    """Keep what the upstream of a mirrored version has, if its manifest says that there is something."""
+    version = Version.objects.published().filter(package__name=str(name), number=number).exclude(package__origin=None)
+    row = version.only("id", "abbreviated").first()
+    dist = manifests.parse(row.abbreviated).get("dist") if row else None
+    if row is None or not isinstance(dist, dict) or "attestations" not in dist:
+        return
+    found = upstream.elsewhere().attestations(name, number)
+    Attestation.objects.bulk_create(
+        [Attestation(version_id=row.pk, predicate_type=kind, bundle=bundle) for kind, bundle in found],
+        ignore_conflicts=True,
+    )
 
 
 def _statement(bundle: str) -> dict[str, Any]:

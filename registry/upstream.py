@@ -46,6 +46,13 @@ class OnMiss(Protocol):
         """Whether somebody else publishes under `name`. Raises `Unavailable` when that cannot be found out."""
         ...
 
+    def attestations(self, name: PackageName, number: str) -> list[tuple[str, str]]:
+        """What signers say elsewhere of a version: types of predicates and bundles, as texts; perhaps nothing.
+
+        Raises `Unavailable`.
+        """
+        ...
+
 
 class Nowhere:
     """There is no elsewhere."""
@@ -61,6 +68,10 @@ class Nowhere:
     def has(self, name: PackageName) -> bool:
         """Nobody else publishes."""
         return False
+
+    def attestations(self, name: PackageName, number: str) -> list[tuple[str, str]]:
+        """Nobody says anything."""
+        return []
 
 
 @lru_cache

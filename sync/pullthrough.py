@@ -18,7 +18,7 @@ from registry.errors import NotFound, Unavailable
 from registry.models import Blob, Version
 from registry.names import PackageName
 from registry.upstream import Delivery
-from sync import apply, breaker, fetching, queue, routing, tarballs
+from sync import apply, attesting, breaker, fetching, queue, routing, tarballs
 from sync.fetching import Answer
 from sync.http import UpstreamError
 from sync.models import Freshness, SyncTask, Upstream
@@ -63,6 +63,10 @@ class PullThrough:
             if not self._wait(name, upstream, is_here=False, newer_than=time.time()).is_unknown:
                 return apply.is_mirrored(name)  # if it is here and not mirrored, somebody was faster with publishing it
         return False
+
+    def attestations(self, name: PackageName, number: str) -> list[tuple[str, str]]:
+        """Ask the upstream that the package comes from."""
+        return attesting.attestations(name, number)
 
     def _ask(self, name: PackageName, upstream: Upstream, *, is_here: bool, wanting: str | None) -> Answer:
         asked_at = time.time()
