@@ -15,7 +15,7 @@ from tests.server import Server
 
 pytestmark = pytest.mark.clients
 
-SOME = ("npm-12", "pnpm-12", "yarn-1")
+SOME = ("npm-12", "yarn-1")
 # LARDER_TEST_CLIENTS_ALL: every client, not only some. It takes some minutes more.
 CLIENTS = tuple(RELEASES) if os.environ.get("LARDER_TEST_CLIENTS_ALL") else SOME
 ACTIONS = ("replace", "override", "hide", "forbid")
