@@ -6,9 +6,10 @@ nothing where nothing changed. Holds and freezes are about the clock: they say u
 
 Of several rules about a version one counts: a local one before an imported one, one that names it before a range, and
 what withholds before what changes. What withholds because of its age gives way to a version that a rule replaces
-others by: a fix must not wait.
+others by, or that an advisory names as the fix: a fix must not wait.
 """
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bugversions import rewriting, values
-from bugversions.models import LOCAL, BugVersion, Freeze, Hold, Repacked
+from bugversions.models import LOCAL, Advisory, BugVersion, Freeze, Hold, Repacked
 from bugversions.rewriting import Tarball
 from registry import generation, patterns
 from registry.manifests import Fragments
@@ -28,6 +29,9 @@ from registry.names import PackageName
 from registry.policies import Judgement
 
 _KEPT_SECONDS = 1.0
+_BEGINNING = re.compile(r">=([0-9][^\s|<>=]*)")
+# What is held is looked at again so often: an advisory that came in may name it as the fix.
+_LOOK_AGAIN = timedelta(hours=1)
 _RANK = {"forbid": 0, "hide": 1, "replace": 2, "override": 3}
 
 
@@ -52,6 +56,7 @@ def decide(name: str, package_id: int, origin: str | None) -> Judgement:
     numbers = list(Version.objects.published().filter(package_id=package_id).values_list("number", flat=True))
     chosen = choose(begun, numbers)
     fixes = {rule.replacement for rule in begun if rule.action == "replace"}
+    fixes |= _named_by_advisories(name) if young.reasons else set()
     hidden = {number: why for number, why in young.reasons.items() if number not in fixes}
     refused = dict(hidden)
     for number, rule in chosen.items():
@@ -61,6 +66,12 @@ def decide(name: str, package_id: int, origin: str | None) -> Judgement:
             refused[number] = rule.reason
     rewritten = _rewritten(PackageName.parse(name), package_id, chosen, hidden)
     return Judgement(hidden=hidden, refused=refused, rewritten=rewritten, until=_first([*edges, *young.edges]))
+
+
+def _named_by_advisories(name: str) -> set[str]:
+    """The versions in which advisories say that something was fixed: where each patched range begins."""
+    ranges = Advisory.objects.filter(package=name).values_list("patched_versions", flat=True)
+    return {number for text in ranges for number in _BEGINNING.findall(text)}
 
 
 def choose(rules: Sequence[BugVersion], numbers: Iterable[str]) -> dict[str, BugVersion]:
@@ -181,7 +192,7 @@ def _young(name: str, package_id: int, origin: str | None, known: _Clocks, now: 
             reasons[number] = f"nothing published after {freeze.since:%Y-%m-%d %H:%M} UTC is served: {freeze.reason}"
         elif hold and (ripe := born + timedelta(seconds=hold.seconds)) > now:
             reasons[number] = f"held until {ripe:%Y-%m-%d %H:%M} UTC: {hold.reason}"
-            edges.append(ripe)
+            edges += ripe, now + _LOOK_AGAIN
     return _Young(reasons, tuple(edges))
 
 

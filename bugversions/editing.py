@@ -140,6 +140,9 @@ def _require(rule: Rule, but: BugVersion | None = None) -> None:
     rule.require_sense()
     others = BugVersion.objects.filter(package=rule.package, is_active=True, source=LOCAL)
     values.require_no_chains([rule, *(rule_of(row) for row in others if but is None or row.pk != but.pk)])
+    if rule.action == "replace":
+        imported = BugVersion.objects.filter(package=rule.package, is_active=True).exclude(source=LOCAL)
+        values.require_no_chains_from(rule, [rule_of(row) for row in imported])
 
 
 def _facts(rule: Rule) -> dict[str, Any]:

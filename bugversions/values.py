@@ -89,13 +89,16 @@ def matches(versions: str, number: str) -> bool:
 def require_no_chains(rules: Iterable[Rule]) -> None:
     """Raise `Invalid` when a rule sends installs to a version that another one sends away. All are of one package."""
     rules = list(rules)
-    away = [rule for rule in rules if rule.action != "override"]
     for rule in rules:
-        if rule.action != "replace":
-            continue
-        for other in away:
-            if other is not rule and matches(other.versions, rule.replacement):
-                raise Invalid(
-                    f"{rule.package}@{rule.versions} would be replaced by {rule.replacement}, which a rule for "
-                    f"{other.versions} is about ({other.action}): chains are not followed, name a version that is good"
-                )
+        if rule.action == "replace":
+            require_no_chains_from(rule, rules)
+
+
+def require_no_chains_from(rule: Rule, others: Iterable[Rule]) -> None:
+    """Raise `Invalid` when one of the others sends away what this rule replaces versions by."""
+    for other in others:
+        if other is not rule and other.action != "override" and matches(other.versions, rule.replacement):
+            raise Invalid(
+                f"{rule.package}@{rule.versions} would be replaced by {rule.replacement}, which a rule for "
+                f"{other.versions} is about ({other.action}): chains are not followed, name a version that is good"
+            )

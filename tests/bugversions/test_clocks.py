@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from bugversions import deciding, editing
-from bugversions.models import Freeze, Hold
+from bugversions.models import Advisory, Freeze, Hold
 from registry import catalog
 from registry.errors import Conflict, Invalid
-from registry.models import Version
+from registry.models import Package, Version
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,11 +52,19 @@ def test_the_clock_releases_it_without_anybody(anyone, operator):
     [key] = [key for key in catalog._ring._entries if isinstance(key, catalog.DocumentKey)]
     entry = catalog._ring.get(key)
     ripe = Version.objects.get(number="1.14.1").published_at.timestamp() + WEEK
-    assert entry.judged_until == ripe, "a response that is ready knows when it is over"
+    assert timezone.now().timestamp() < entry.judged_until < ripe, "a response that is ready knows when it is over"
     born("1.14.1", timedelta(days=8))
     entry.judged_until = timezone.now().timestamp() - 1
     assert "1.14.1" in served(anyone)
     assert anyone.download("axios", "1.14.1").status == 200
+
+
+def test_it_is_over_at_the_moment_when_a_version_is_old_enough(anyone, operator):
+    born("1.14.1", timedelta(seconds=WEEK - 600))
+    editing.hold("*", WEEK, reason=WHY, actor=operator)
+    ripe = Version.objects.get(number="1.14.1").published_at.timestamp() + WEEK
+    package = Package.objects.get(name="axios")
+    assert deciding.decide("axios", package.pk, package.origin).until == ripe
 
 
 def test_what_is_unknown_is_fetched_and_then_judged(axios, anyone, operator):
@@ -101,6 +109,16 @@ def test_a_fix_that_a_rule_names_does_not_wait(axios, anyone, rule, operator):
     rule("axios", "1.14.0", "replace", replacement="1.14.1")
     assert "1.14.1" in served(anyone)
     assert anyone.download("axios", "1.14.1").status == 200
+
+
+@pytest.mark.parametrize(
+    ("patched", "is_held"), [(">=1.0.1 <1.1.0 || >=1.14.1", False), (">=1.14.0", True), ("<0.0.0", True)]
+)
+def test_a_fix_that_an_advisory_names_does_not_wait(anyone, operator, patched, is_held):
+    editing.hold("*", WEEK, reason=WHY, actor=operator)
+    facts = {"vulnerable_versions": "<1.14.1", "severity": "high", "title": "x", "url": "x", "digest": b""}
+    Advisory.objects.create(source="GHSA-x", package="axios", patched_versions=patched, **facts)
+    assert ("1.14.1" not in served(anyone)) is is_held
 
 
 def test_a_hold_ends_by_an_operator(anyone, operator):

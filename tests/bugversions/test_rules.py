@@ -242,6 +242,15 @@ def test_chains_and_circles_are_refused(rule):
     assert BugVersion.objects.count() == 1
 
 
+def test_a_rule_of_ours_does_not_lead_to_what_an_imported_one_is_about(rule):
+    BugVersion.objects.create(
+        package="axios", versions="1.14.0", action="replace", replacement="1.13.0", reason=WHY, source="a list"
+    )
+    with pytest.raises(Invalid, match="chains are not followed"):
+        rule("axios", "1.14.1", "replace", replacement="1.14.0")
+    rule("axios", "1.14.1", "replace", replacement="1.13.0")
+
+
 def test_only_operators_make_rules(alice):
     with pytest.raises(Forbidden):
         editing.add(
