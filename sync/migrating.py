@@ -21,8 +21,9 @@ from audit import journal
 from audit.actors import Actor
 from registry import access, jsontext, lifecycle, manifests, patterns, people
 from registry.errors import Conflict, Invalid, NotFound
-from registry.models import Maintainer, Member, Package, Scope, User, Version
+from registry.models import Grant, Maintainer, Member, Package, Scope, Team, User, Version
 from registry.names import PackageName
+from registry.orgs import DEVELOPERS
 from sync import comparing, listing, queue, rules, upstreams
 from sync.comparing import Difference
 from sync.events import MIGRATION_CUT_OVER, MIGRATION_STARTED, MIGRATION_TAKEN_BACK
@@ -37,10 +38,16 @@ _TOLD = 5
 
 
 def start(
-    pattern: str, upstream: str, *, listed: Collection[PackageName] = (), is_restricted: bool = False, actor: Actor
+    pattern: str,
+    upstream: str,
+    *,
+    listed: Collection[PackageName] = (),
+    is_restricted: bool | None = None,
+    actor: Actor,
 ) -> Migration:
     """Begin to bring over what fits `pattern`; `listed` are names besides those that the old registry tells of.
 
+    What the old registry gives only to who has a token is restricted here too, unless `is_restricted` says otherwise.
     Raises `UpstreamError` when it tells of none at all and none are listed.
     """
     access.require_operator(actor)
@@ -55,6 +62,8 @@ def start(
     if Migration.objects.filter(pattern=pattern).exclude(cut_over_at=None).exists():
         raise Conflict(f"{pattern} was cut over already: take that back first (manage.py migration back)")
     found = _listed(old, pattern, listed)
+    if is_restricted is None:
+        is_restricted = bool(old.credentials)
     with transaction.atomic():
         rules.put(pattern, ScopeRule.Mode.MIGRATE, [upstream], actor=actor)
         facts = {"upstream": old, "listed": sorted(map(str, listed)), "is_restricted": is_restricted}
@@ -206,7 +215,10 @@ def _make_ours(migration: Migration, extra: Sequence[User]) -> CutOver:
 
 
 def _make_organisation(migration: Migration) -> bool:
-    """Let the scope be one of ours, with those who own something in it: they publish what is new in it from now on."""
+    """Let the scope be one of ours, with those who own something in it as developers.
+
+    They publish what is new in it from now on, and read what is in it already.
+    """
     scope, slash, rest = migration.pattern.partition("/")
     if not (scope.startswith("@") and slash and rest == "*"):
         return False
@@ -214,6 +226,11 @@ def _make_organisation(migration: Migration) -> bool:
     owners = User.objects.filter(maintainer__package__scope=scope).distinct()
     rows = [Member(scope=organisation, user=user, role=Member.Role.DEVELOPER) for user in owners]
     Member.objects.bulk_create(rows, ignore_conflicts=True)
+    team, _ = Team.objects.get_or_create(scope=organisation, name=DEVELOPERS)
+    team.members.add(*owners)
+    packages = Package.objects.filter(scope=scope, origin=None)
+    grants = [Grant(team=team, package=package, permission=Grant.Permission.READ) for package in packages]
+    Grant.objects.bulk_create(grants, ignore_conflicts=True)
     return is_new
 
 

@@ -61,9 +61,9 @@ def integrities(registry, name: str, token: str) -> dict[str, str]:
     return {number: one["dist"]["integrity"] for number, one in answer.json()["versions"].items()}
 
 
-def start(server: Server, old_url: str, kind: str, token: str) -> None:
+def start(server: Server, old_url: str, kind: str, token: str, *words: str) -> None:
     server.manage("upstream", "add", "old", old_url, "--kind", kind, "--token-stdin", given=token)
-    server.manage("migration", "start", "@corp", "--from", "old")
+    server.manage("migration", "start", "@corp", "--from", "old", *words)
 
 
 @contextmanager
@@ -157,6 +157,9 @@ def test_from_verdaccio_and_on_to_another_larder(old: verdaccio.Verdaccio, npm: 
         )
 
         with replaced(old):
+            assert larder.get(f"/{PackageName.parse(BOXES[0]).url}").status == 404, (
+                "what was private there is private here"
+            )
             alice = Publisher.sign_in(larder, "alice", PASSWORD)
             assert {name: integrities(larder, name, alice.token) for name in names} == there
             installs(larder, npm, tmp_path / "first", alice.token, {name: list(there[name]) for name in names})
@@ -170,7 +173,7 @@ def move_on(first: Server, alice: Publisher, there: dict[str, dict], npm: toolbo
     """The same once more, from a Larder, which is ended after it."""
     with Server(LARDER_PRIVATE_SCOPES="") as second:
         with publishing(first, [alice], first=20):
-            start(second, first.url, "larder", alice.token)
+            start(second, first.url, "larder", alice.token, "--public")
             second.manage("shell", "--no-imports", "-c", WORK)
         bring_over(second)
         names = sorted({row["name"] for row in json.loads(status(second))})

@@ -9,7 +9,7 @@ from audit.actors import Actor
 from audit.models import Event
 from registry.errors import Conflict
 from registry.models import Maintainer, Member, Package, Scope, User
-from sync import migrating, routing, running
+from sync import migrating, routing, running, upstreams
 from sync.models import Freshness, Migration, ScopeRule, SyncTask, Upstream
 from tests.actors import Person
 from tests.fake_upstream import FakeUpstream
@@ -344,3 +344,25 @@ def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_faster(corp):
     with pytest.raises(Conflict, match="has just decided"):
         migrating.take_back(second, reason=WHY, actor=operator)
     assert set(Package.objects.values_list("origin", flat=True)) == {"old"}
+
+
+def test_what_wants_a_token_there_is_restricted_here(old, anyone, alice, bob):
+    upstreams.set_credentials("old", "a-token", actor=Actor.system("a test"))
+    old.publish("@corp/secret", "1.0.0")
+    old.describe("@corp/secret", maintainers=[{"name": "alice"}])
+    old.publish("@corp/other", "1.0.0")
+    lists(old, "@corp/secret", "@corp/other")
+    start()
+    assert {anyone.view(name).status for name in ("@corp/secret", "@corp/other")} == {404}
+    call_command("migration", "cutover", "@corp", "--reason", WHY)
+    for name in ("@corp/secret", "@corp/other"):
+        assert [person.view(name).status for person in (alice, bob, anyone)] == [200, 404, 404], name
+    assert alice.publish("@corp/other", "2.0.0").status == 403, "a developer reads; owners publish"
+
+
+def test_it_is_public_when_the_operator_says_so(old, anyone):
+    upstreams.set_credentials("old", "a-token", actor=Actor.system("a test"))
+    old.publish("@corp/open", "1.0.0")
+    lists(old, "@corp/open")
+    start("@corp", "--public")
+    assert anyone.view("@corp/open").status == 200

@@ -34,7 +34,14 @@ class Command(BaseCommand):
         start.add_argument("pattern", nargs="+", help="@scope, or names")
         start.add_argument("--from", dest="upstream", required=True, help="the old registry: manage.py upstream add")
         start.add_argument("--file", type=Path, help="names besides those that it lists, one in a line")
-        start.add_argument("--restricted", action="store_true", help="only who has a right to it may read what comes")
+        reading = start.add_mutually_exclusive_group()
+        reading.add_argument(
+            "--restricted", dest="is_restricted", action="store_true", default=None,
+            help="only who has a right to it may read what comes; so it is where the old registry wants a token",
+        )  # fmt: skip
+        reading.add_argument(
+            "--public", dest="is_restricted", action="store_false", help="who may read here may read it"
+        )
         status = _about_one(verbs.add_parser("status", help="how what is here differs; exit status 1 when it does"))
         status.add_argument("--json", action="store_true", help="for programs")
         over = _about_one(verbs.add_parser("cutover", help="make it ours, and never ask the old registry again"))
@@ -65,7 +72,7 @@ class Command(BaseCommand):
         listed = _names(options["file"]) if options["file"] else []
         for pattern in options["pattern"]:
             one = migrating.start(
-                pattern, options["upstream"], listed=listed, is_restricted=options["restricted"], actor=_ACTOR
+                pattern, options["upstream"], listed=listed, is_restricted=options["is_restricted"], actor=_ACTOR
             )
             self.stdout.write(f"{one.pattern} is copied from {one.upstream}: {migrating.find(pattern).found}")
 
