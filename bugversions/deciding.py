@@ -7,10 +7,12 @@ nothing where nothing changed. Holds and freezes are about the clock: they say u
 Of several rules about a version one counts: a local one before an imported one, one that names it before a range, and
 what withholds before what changes. What withholds because of its age gives way to a version that a rule replaces
 others by, or that an advisory names as the fix: a fix must not wait.
+
+Rules of one source make no chains, but a rule of ours may be about what an imported one leads to. A version whose
+replacement is withheld, or replaced itself, is hidden: neither of the two is one that anybody should get.
 """
 
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,16 +21,16 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from bugversions import rewriting, values
+from bugversions import rewriting
 from bugversions.models import LOCAL, Advisory, BugVersion, Freeze, Hold, Repacked
+from bugversions.ordered import Ordered
 from bugversions.rewriting import Tarball
-from registry import generation, patterns
+from registry import patterns, semver
 from registry.manifests import Fragments
 from registry.models import Stamp, Version
 from registry.names import PackageName
 from registry.policies import Judgement
 
-_KEPT_SECONDS = 1.0
 _BEGINNING = re.compile(r">=([0-9][^\s|<>=]*)")
 # What is held is looked at again so often: an advisory that came in may name it as the fix.
 _LOOK_AGAIN = timedelta(hours=1)
@@ -46,11 +48,10 @@ class Advice:
 def decide(name: str, package_id: int, origin: str | None) -> Judgement:
     """The decision about a package as it is now."""
     now = timezone.now()
-    known = _clocks()
     rules = [rule for rule in BugVersion.objects.filter(package=name, is_active=True) if not _is_over(rule, now)]
     begun = [rule for rule in rules if rule.valid_from is None or rule.valid_from <= now]
     edges = [edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge and edge > now]
-    young = _young(name, package_id, origin, known, now)
+    young = _young(name, package_id, origin, now)
     if not begun and not young.reasons:
         return Judgement(until=_first([*edges, *young.edges]))
     numbers = list(Version.objects.published().filter(package_id=package_id).values_list("number", flat=True))
@@ -64,6 +65,7 @@ def decide(name: str, package_id: int, origin: str | None) -> Judgement:
             hidden[number] = rule.reason
         if rule.action == "forbid":
             refused[number] = rule.reason
+    hidden |= leading_astray(chosen, hidden)
     rewritten = _rewritten(PackageName.parse(name), package_id, chosen, hidden)
     return Judgement(hidden=hidden, refused=refused, rewritten=rewritten, until=_first([*edges, *young.edges]))
 
@@ -76,18 +78,33 @@ def _named_by_advisories(name: str) -> set[str]:
 
 def choose(rules: Sequence[BugVersion], numbers: Iterable[str]) -> dict[str, BugVersion]:
     """The rule that counts for each of the versions that any is about."""
-    ranked = sorted(rules, key=_precedence)
-    chosen = {}
-    for number in numbers if ranked else ():
-        rule = next((rule for rule in ranked if values.matches(rule.versions, number)), None)
-        if rule is not None:
-            chosen[number] = rule
-    return chosen
+    if not rules:
+        return {}
+    numbers = list(numbers)
+    ordered, first = Ordered(numbers), dict[str, BugVersion]()
+    for rule in sorted(rules, key=_precedence):
+        for number in ordered.about(rule.versions):
+            first.setdefault(number, rule)
+    return {number: first[number] for number in numbers if number in first}
+
+
+def leading_astray(chosen: Mapping[str, BugVersion], hidden: Mapping[str, str]) -> dict[str, str]:
+    """Versions that would be replaced by one which nobody should get either, and why."""
+    found = {}
+    for number, rule in chosen.items():
+        if rule.action != "replace":
+            continue
+        other = chosen.get(rule.replacement)
+        instead = f"{rule.reason}; {rule.replacement}, to use instead, is"
+        if rule.replacement in hidden:
+            found[number] = f"{instead} withheld: {hidden[rule.replacement]}"
+        elif other is not None and other.action == "replace":
+            found[number] = f"{instead} bad too: {other.reason}"
+    return found
 
 
 def _precedence(rule: BugVersion) -> tuple[bool, bool, int, int]:
-    is_exact = values.Rule(rule.package, rule.versions, rule.action, rule.reason).is_exact
-    return rule.source != LOCAL, not is_exact, _RANK[rule.action], rule.pk or 0
+    return rule.source != LOCAL, semver.clean(rule.versions) is None, _RANK[rule.action], rule.pk or 0
 
 
 def _is_over(rule: BugVersion, now: datetime) -> bool:
@@ -104,7 +121,7 @@ def _first(edges: Iterable[datetime]) -> float | None:
 def _rewritten(
     name: PackageName, package_id: int, chosen: Mapping[str, BugVersion], hidden: Mapping[str, str]
 ) -> dict[str, Fragments]:
-    """A replacement that is not here, or is withheld itself, leaves the version as it is; checks tell operators."""
+    """A replacement that is not here leaves the version as it is; checks tell operators."""
     changing = {number: rule for number, rule in chosen.items() if rule.action in ("replace", "override")}
     wanted = {*changing, *(rule.replacement for rule in changing.values())} - {""}
     rows = Version.objects.published().filter(package_id=package_id, number__in=wanted)
@@ -115,9 +132,11 @@ def _rewritten(
         if rule.action == "override":
             tarball = tarballs.get((rule.pk, number))
             found[number] = rewriting.overridden(name, number, texts[number], rule.overrides, tarball)
-        elif rule.replacement in texts and rule.replacement not in hidden:
-            target = texts[rule.replacement]
-            found[number] = rewriting.replaced(name, number, texts[number], rule.replacement, target, rule.reason)
+    for number, rule in changing.items():
+        good = rule.replacement
+        if good in texts and number not in hidden:
+            target = found[good].full if good in found else texts[good]
+            found[number] = rewriting.replaced(name, number, texts[number], good, target, rule.reason)
     return found
 
 
@@ -141,16 +160,6 @@ def _tarballs(name: PackageName, rules: Sequence[BugVersion]) -> dict[tuple[int,
 
 
 @dataclass(frozen=True, slots=True)
-class _Clocks:
-    """Holds and the freeze, as they were at one moment: few, and asked for at every document."""
-
-    holds: tuple[Hold, ...]
-    freeze: Freeze | None
-    generation: int
-    read_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Young:
     """Versions that are withheld for their age, with the reasons; and when that changes by itself."""
 
@@ -158,28 +167,16 @@ class _Young:
     edges: tuple[datetime, ...] = ()
 
 
-_known: _Clocks | None = None
+def _young(name: str, package_id: int, origin: str | None, now: datetime) -> _Young:
+    """What is published here is nobody's to wait for.
 
-
-def _clocks() -> _Clocks:
-    global _known  # noqa: PLW0603 (one memory per process)
-    now, known = generation.current(), _known
-    if known is None or known.generation != now or time.monotonic() - known.read_at > _KEPT_SECONDS:
-        holds = tuple(Hold.objects.filter(is_active=True).order_by("pk"))
-        freeze = Freeze.objects.filter(lifted_at=None).first()
-        _known = known = _Clocks(holds, freeze, now, time.monotonic())
-    return known
-
-
-def forget() -> None:
-    """Read holds and freezes again when they are next asked for, in every process of this host."""
-    generation.advance()
-
-
-def _young(name: str, package_id: int, origin: str | None, known: _Clocks, now: datetime) -> _Young:
-    """What is published here is nobody's to wait for."""
-    hold = _hold_for(PackageName.parse(name), origin, known.holds) if origin is not None else None
-    freeze = known.freeze if origin is not None else None
+    Holds and the freeze are asked of their rows and not remembered: the answer is kept for as long as the revision
+    stands, and a memory may be older than the revision that they raised.
+    """
+    if origin is None:
+        return _Young({})
+    hold = _hold_for(PackageName.parse(name), origin, Hold.objects.filter(is_active=True).order_by("pk"))
+    freeze = Freeze.objects.filter(lifted_at=None).first()
     if hold is None and freeze is None:
         return _Young({})
     limits = [freeze.since] if freeze else []
@@ -196,7 +193,7 @@ def _young(name: str, package_id: int, origin: str | None, known: _Clocks, now: 
     return _Young(reasons, tuple(edges))
 
 
-def _hold_for(name: PackageName, origin: str | None, holds: Sequence[Hold]) -> Hold | None:
+def _hold_for(name: PackageName, origin: str, holds: Iterable[Hold]) -> Hold | None:
     """The hold of the most specific pattern, one for just this upstream first."""
     fitting = list(patterns.fitting(name))
     about = [hold for hold in holds if hold.pattern in fitting and hold.upstream in ("", origin)]

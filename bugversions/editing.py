@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit import journal
 from audit.actors import Actor
 from audit.models import Event
-from bugversions import deciding, values
+from bugversions import values
 from bugversions.events import (
     FROZEN,
     HOLD_ENDED,
@@ -80,7 +80,10 @@ def retire(row: BugVersion, *, reason: str, actor: Actor) -> None:
 
 
 def undo(event: Event, *, reason: str, actor: Actor) -> None:
-    """Take back what an event says was done to a rule: made, changed or retired."""
+    """Take back what an event says was done to a rule: made, changed or retired.
+
+    Raises `Invalid` or `Conflict` where rules that were made since do not go with what was before.
+    """
     access.require_operator(actor)
     reason = require_reason(reason)
     facts = event.facts
@@ -94,6 +97,7 @@ def undo(event: Event, *, reason: str, actor: Actor) -> None:
         for name in _FIELDS:
             setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before.get(name, False))
         row.is_active = event.kind != RULE_ADDED.name
+        _require_room(row)
         row.save()
         journal.record(RULE_UNDONE, f"package:{row.package}", actor=actor, reason=reason, event=event.pk)
 
@@ -143,6 +147,17 @@ def _require(rule: Rule, but: BugVersion | None = None) -> None:
     if rule.action == "replace":
         imported = BugVersion.objects.filter(package=rule.package, is_active=True).exclude(source=LOCAL)
         values.require_no_chains_from(rule, [rule_of(row) for row in imported])
+
+
+def _require_room(row: BugVersion) -> None:
+    """Raise unless a row can be again what it was."""
+    same = BugVersion.objects.filter(
+        package=row.package, versions=row.versions, action=row.action, source=row.source
+    ).exclude(pk=row.pk)
+    if same.exists():
+        raise Conflict(f"there is such a rule by now: {row}. Change that one")
+    if row.is_active and row.source == LOCAL:
+        _require(rule_of(row), but=row)
 
 
 def _facts(rule: Rule) -> dict[str, Any]:
@@ -301,4 +316,4 @@ def _touch_all() -> None:
     """Raise the revision of all that came from upstreams, in one statement: a switch for incidents must be quick."""
     raised = Greatest(F("revision") + 1, Value(lifecycle.first_revision()))
     Package.objects.exclude(origin=None).update(revision=raised)
-    transaction.on_commit(deciding.forget)
+    transaction.on_commit(generation.advance)

@@ -59,7 +59,9 @@ def preview(rule: Rule) -> Preview:
     counts = _downloads(rule.package, mine[:_SHOWN])
     hits = [_hit(package, number, rule, texts, counts.get(number, 0)) for number in mine[:_SHOWN]]
     installs = _installs(package, numbers, before, after)
-    return Preview(hits, max(0, len(mine) - _SHOWN), installs, _warnings(rule, numbers, mine))
+    return Preview(
+        hits, max(0, len(mine) - _SHOWN), installs, [*_warnings(rule, numbers, mine), *_astray(before, after)]
+    )
 
 
 def _texts(package: Package, numbers: Sequence[str]) -> dict[str, str]:
@@ -110,7 +112,9 @@ def _installs(
 
 def _resolved(spec: str, tags: Mapping[str, str], numbers: Sequence[str], chosen: Mapping[str, BugVersion]) -> str:
     """The version that an install of the spec gets, and what it really is."""
-    visible = [number for number in numbers if number not in chosen or chosen[number].action not in ("hide", "forbid")]
+    hidden = _hidden(chosen)
+    withheld = {*hidden, *deciding.leading_astray(chosen, hidden)}
+    visible = [number for number in numbers if number not in withheld]
     number = tags.get(spec) if tags.get(spec) in visible else None
     if number is None:
         number = semver.highest(visible) if spec == "latest" else semver.max_satisfying(visible, spec)
@@ -129,6 +133,17 @@ def _warnings(rule: Rule, numbers: Sequence[str], mine: Sequence[str]) -> list[s
     if rule.replacement and rule.replacement not in numbers:
         found.append(f"{rule.replacement} is not here: versions stay as they are until it comes")
     return found
+
+
+def _hidden(chosen: Mapping[str, BugVersion]) -> dict[str, str]:
+    return {number: rule.reason for number, rule in chosen.items() if rule.action in ("hide", "forbid")}
+
+
+def _astray(before: Mapping[str, BugVersion], after: Mapping[str, BugVersion]) -> list[str]:
+    """What is hidden from now on because it would be replaced by what nobody should get."""
+    old = deciding.leading_astray(before, _hidden(before))
+    new = deciding.leading_astray(after, _hidden(after))
+    return [f"{number} is hidden: {why}" for number, why in new.items() if number not in old][:_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class Rule:
             _require_overrides(self.overrides, about)
         elif self.overrides or self.repack:
             raise Invalid(f"{about}: only override has overrides, and repacks")
+        if any(moment is not None and moment.tzinfo is None for moment in (self.valid_from, self.valid_until)):
+            raise Invalid(f"{about}: say in which time zone it begins and ends, such as 2026-11-27T12:00:00Z")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise Invalid(f"{about} would end before it begins")
 

@@ -5,6 +5,7 @@ for. Its answer may depend on rows (then changing a row touches the package) and
 it holds).
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +32,16 @@ class Judgement:
     rewritten: Mapping[str, Fragments] = field(default_factory=dict)
     # Unix time at which the answer changes by itself; None when only rows can change it.
     until: float | None = None
+
+    @property
+    def view(self) -> str:
+        """Another text for all that readers see differently by it: the clock changes answers within one revision."""
+        digest = hashlib.blake2b(digest_size=12)
+        for number, reason in sorted(self.hidden.items()):
+            digest.update(f"hidden {number} {reason}\n".encode(errors="replace"))
+        for number, texts in sorted(self.rewritten.items()):
+            digest.update(f"rewritten {number} {texts.full}\n".encode(errors="replace"))
+        return digest.hexdigest()
 
 
 class Policy(Protocol):

@@ -5,8 +5,6 @@ client that takes versions out of a document decides by what it saw, and what it
 out.
 """
 
-import hashlib
-
 from registry import policies
 from registry.errors import Conflict
 from registry.models import Package, Stamp
@@ -15,8 +13,7 @@ from registry.policies import Judgement
 
 def of(stamp: Stamp, judgement: Judgement) -> str:
     """The `_rev` of the package as readers see it now."""
-    view = "\n".join([*sorted(judgement.hidden), "", *sorted(judgement.rewritten)])
-    return f"{stamp.revision}-{hashlib.blake2b(view.encode(), digest_size=8).hexdigest()}"
+    return f"{stamp.revision}-{judgement.view}"
 
 
 def require_current(package: Package, rev: str | None) -> Judgement:

@@ -7,7 +7,7 @@ import pytest
 
 from audit import drain
 from audit.actors import Actor
-from bugversions import deciding, editing, node
+from bugversions import editing, node
 from bugversions.models import BugVersion
 from bugversions.values import Rule
 from registry import catalog
@@ -18,8 +18,7 @@ WHY = "it steals what it finds"
 
 @pytest.fixture(autouse=True)
 def _of_no_other_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No holds that another test's process has read."""
-    monkeypatch.setattr(deciding, "_known", None)
+    """No ranges that another test's process has read."""
     monkeypatch.setattr(node, "_known", None)
 
 

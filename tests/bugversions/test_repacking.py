@@ -140,6 +140,13 @@ def test_the_janitor_leaves_it(axios, anyone, repacked):
     assert fetched(anyone, shown(anyone)).status == 200
 
 
+def test_a_replacement_that_is_repacked_is_given_repacked(axios, anyone, repacked, rule):
+    rule("axios", "1.14.0", "replace", replacement="1.14.1")
+    good, bad = shown(anyone), shown(anyone, "1.14.0")
+    assert bad["dist"] == good["dist"], "what its integrity says is what is at its place"
+    assert "/-/repacked/" in bad["dist"]["tarball"]
+
+
 @pytest.mark.parametrize("content", [b"not json", b"[]", b'{"a": NaN}'])
 def test_what_cannot_be_repacked_says_why(content):
     made = io.BytesIO()

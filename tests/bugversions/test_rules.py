@@ -1,6 +1,6 @@
 """What readers get of a package that a rule is about: the same decision everywhere."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Event
-from bugversions import editing
+from bugversions import editing, previewing
 from bugversions.models import BugVersion
 from bugversions.values import Rule
 from registry import catalog
@@ -16,6 +16,8 @@ from registry.errors import Conflict, Forbidden, Invalid
 from registry.models import Package, Version
 from tests.actors import CORGI
 from tests.bugversions.conftest import WHY
+
+NOWHERE = datetime(2026, 1, 1)  # noqa: DTZ001 (a moment that says no time zone)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,6 +101,18 @@ def test_a_script_and_dependencies_can_be_replaced(axios, anyone, rule):
     assert (full["scripts"], full["dependencies"]) == ({"postinstall": "true"}, {"good": "^2.0.0"})
     assert full["hasInstallScript"] is True
     assert anyone.view("axios", accept=CORGI).json()["versions"]["1.14.1"]["dependencies"] == {"good": "^2.0.0"}
+
+
+def test_the_script_that_stands_for_a_gypfile_goes_with_it(upstream, anyone, rule):
+    upstream.publish("native", "1.0.0", scripts={"install": "node-gyp rebuild", "test": "true"}, gypfile=True)
+    upstream.publish("native", "1.1.0", scripts={"install": "node-gyp rebuild"})
+    rule("native", "1.0.0", "override", overrides={"gypfile": False})
+    rule("native", "1.1.0", "override", overrides={"gypfile": False, "scripts": {"install": "make"}})
+    versions = anyone.view("native").json()["versions"]
+    assert (versions["1.0.0"]["scripts"], versions["1.0.0"]["gypfile"]) == ({"test": "true"}, False)
+    assert "hasInstallScript" not in versions["1.0.0"]
+    assert "hasInstallScript" not in anyone.view("native", accept=CORGI).json()["versions"]["1.0.0"]
+    assert (versions["1.1.0"]["scripts"], versions["1.1.0"]["hasInstallScript"]) == ({"install": "make"}, True)
 
 
 # --- Withheld -----------------------------------------------------------------------------------------------------
@@ -201,6 +215,60 @@ def test_a_rule_counts_while_it_is_valid(axios, anyone, rule, hours):
     assert catalog._ring.get(next(iter(catalog._ring._entries))).judged_until == facts["valid_until"].timestamp()
 
 
+def test_rules_that_follow_each_other_make_different_documents(axios, anyone, rule):
+    row = rule("axios", "1.14.1", "replace", replacement="1.14.0", valid_until=timezone.now() + timedelta(hours=1))
+    rule("axios", ">=1.14.1", "replace", replacement="1.13.0")
+    first = anyone.view("axios")
+    BugVersion.objects.filter(pk=row.pk).update(valid_until=timezone.now() - timedelta(seconds=1))
+    catalog.forget()
+    second = anyone.view("axios")
+    assert second.json()["versions"]["1.14.1"]["dist"]["tarball"].endswith("/axios-1.13.0.tgz")
+    assert first.headers["etag"] != second.headers["etag"], "by the clock alone, in one revision"
+    assert anyone.view("axios", if_none_match=first.headers["etag"]).status == 200
+
+
+# --- Rules that lead to each other ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def imported(db):
+    BugVersion.objects.create(
+        package="axios", versions="1.14.1", action="replace", replacement="1.14.0", reason="a list says so", source="it"
+    )
+
+
+@pytest.mark.parametrize(("action", "facts"), [("forbid", {}), ("hide", {}), ("replace", {"replacement": "1.13.0"})])
+def test_nobody_gets_a_version_whose_replacement_is_bad(axios, anyone, rule, imported, action, facts):
+    rule("axios", "1.14.0", action, **facts)
+    document = anyone.view("axios").json()
+    assert "1.14.1" not in document["versions"], "neither itself nor the other"
+    assert document["dist-tags"]["latest"] in document["versions"]
+    said = single(anyone, "1.14.1")
+    assert said.status == 451
+    assert "a list says so; 1.14.0, to use instead, is" in said.json()["error"]
+    assert WHY in said.json()["error"]
+    assert anyone.download("axios", "1.14.1").status == 200, "lockfiles expect it"
+
+
+def test_the_preview_tells_that(axios, anyone, imported):
+    anyone.view("axios")
+    seen = previewing.preview(Rule("axios", "1.14.0", "forbid", WHY))
+    assert ("latest", "1.14.1, which is 1.14.0", "1.13.0") in seen.installs
+    [warning] = seen.warnings
+    assert warning.startswith("1.14.1 is hidden: a list says so; 1.14.0, to use instead, is withheld")
+
+
+def test_a_replacement_is_served_as_it_is_served_under_its_own_number(axios, anyone, rule):
+    axios.publish("axios", "1.14.2", scripts={"postinstall": "node ads.js"})
+    rule("axios", "1.14.2", "override", overrides={"scripts": {"postinstall": ""}})
+    rule("axios", "1.14.1", "replace", replacement="1.14.2")
+    versions = anyone.view("axios").json()["versions"]
+    assert versions["1.14.1"] == versions["1.14.2"] | {
+        "version": "1.14.1", "deprecated": versions["1.14.1"]["deprecated"]
+    }  # fmt: skip
+    assert "hasInstallScript" not in versions["1.14.1"]
+
+
 # --- What is refused when it is saved -----------------------------------------------------------------------------
 
 
@@ -220,6 +288,8 @@ def test_a_rule_counts_while_it_is_valid(axios, anyone, rule, hours):
         ({"action": "override", "overrides": {"scripts": {"x": 5}}}, "must be texts"),
         ({"action": "hide", "overrides": {"scripts": {}}}, "only override"),
         ({"valid_from": timezone.now(), "valid_until": timezone.now() - timedelta(1)}, "end before"),
+        ({"valid_from": NOWHERE, "valid_until": timezone.now()}, "which time zone"),
+        ({"valid_until": NOWHERE}, "which time zone"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(operator, facts, said):
@@ -283,6 +353,21 @@ def test_everything_can_be_undone(axios, anyone, rule, operator):
     assert list(anyone.view("axios").json()["versions"]) == ["1.13.0", "1.14.0"]
     editing.undo(added, reason="let us begin again", actor=operator)
     assert list(anyone.view("axios").json()["versions"]) == whole
+
+
+def test_what_does_not_go_with_newer_rules_is_not_undone(axios, anyone, rule, operator):
+    row = rule("axios", "1.14.1", "forbid")
+    editing.change(row, Rule("axios", "1.14.0", "forbid", WHY), actor=operator)
+    rule("axios", "1.14.1", "forbid", "another one by now")
+    with pytest.raises(Conflict, match="there is such a rule by now"):
+        editing.undo(Event.objects.get(kind="bugversion.changed"), reason="it was a mistake", actor=operator)
+    other = rule("axios", "1.15.0", "replace", replacement="1.13.0")
+    editing.retire(other, reason="it was a mistake", actor=operator)
+    rule("axios", "1.13.0", "hide")
+    with pytest.raises(Invalid, match="chains are not followed"):
+        editing.undo(Event.objects.get(kind="bugversion.retired"), reason="no, it was right", actor=operator)
+    assert not Event.objects.filter(kind="bugversion.undone").exists()
+    assert BugVersion.objects.get(pk=row.pk).versions == "1.14.0"
 
 
 # --- Cost ---------------------------------------------------------------------------------------------------------
