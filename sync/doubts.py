@@ -3,9 +3,9 @@
 - **First look**: noticed, and served as before. A task for the second look is made when its time has come.
 - **Second look**, `LARDER_CONFIRM_SECONDS` later or more, says the same: tombstones. In between it is there again:
   forgotten.
-- **Too much at once**, most versions of a package or more than `LARDER_MASS_REMOVAL` packages of an upstream: it stays,
-  and the task is refused with the reason. A human believes it or keeps it (`manage.py removals`); what is kept is not
-  asked about again.
+- **Too much**: most versions of a package, more than `LARDER_MASS_REMOVAL` packages of an upstream in a day, a package
+  that is brought over from an old registry. It stays, and the task is refused with the reason. A human believes it or
+  keeps it (`manage.py removals`). What they believe is what they saw: what goes later is another question.
 """
 
 from collections.abc import Collection
@@ -22,9 +22,9 @@ from registry import access, burying
 from registry.errors import Invalid, NotFound
 from registry.models import Package
 from registry.names import PackageName
-from sync import queue
+from sync import queue, routing
 from sync.events import REMOVAL_ASKED, REMOVAL_BELIEVED, REMOVAL_KEPT
-from sync.models import Doubt, SyncTask, Upstream
+from sync.models import Doubt, ScopeRule, SyncTask, Upstream
 from sync.models.doubt import patience
 from sync.plan import Plan
 
@@ -51,22 +51,25 @@ def confirmed(name: PackageName, upstream: Upstream) -> frozenset[str]:
 def seen(name: PackageName, upstream: Upstream, plan: Plan) -> str:
     """Remember what the upstream did not list, and forget what it listed; returns a question for a human, or nothing.
 
-    It has something of the package, so that this is not gone.
+    It has something of the package, so that this is not gone. A question stays until what it is about is listed again.
     """
     if not plan.doubted and _find(name, upstream) is None:
         return ""
     with transaction.atomic():
         doubt = _lock(name, upstream)
-        doubt.is_kept, doubt.gone_since = False, None
+        before, was_asking = set(doubt.numbers), doubt.state == State.ASKING
+        doubt.is_kept, doubt.gone_since, doubt.is_believed = False, None, False
         doubt.kept = [number for number in doubt.kept if number in plan.doubted]
         now = timezone.now().timestamp()
         waiting = [number for number in plan.doubted if number not in doubt.kept]
         doubt.numbers = {number: doubt.numbers.get(number, now) for number in waiting}
+        doubt.believed = [number for number in doubt.believed or () if number in waiting]
         if not waiting:
             doubt.state, doubt.answer = State.WAITING, ""
-            return _keep_or_forget(doubt)
+            _keep_or_forget(doubt)
+            return ""
         answer = f"{upstream} does not list {len(waiting)} versions of {name} any more"
-        return _settle(doubt, answer, is_much=plan.is_mass)
+        return _settle(doubt, answer, is_much=plan.is_mass or (was_asking and bool(before & set(waiting))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +85,22 @@ def gone(name: PackageName, upstream: Upstream, answer: str) -> Removal | None:
 
     None: nothing of it is here from that upstream.
     """
-    if not Package.objects.filter(name=str(name), origin=upstream.name, unpublished_at=None).exists():
-        return None
-    now = timezone.now()
-    with transaction.atomic():
+    is_moving = routing.route(name).mode == ScopeRule.Mode.MIGRATE
+    with transaction.atomic():  # the package is locked before the doubt, wherever both are
+        here = Package.objects.filter(name=str(name), origin=upstream.name, unpublished_at=None)
+        if here.select_for_update(no_key=True).only("pk").first() is None:
+            return None
         doubt = _lock(name, upstream)
         if doubt.is_kept:
             return Removal(f"{answer}; kept: {doubt.reason}")
-        doubt.gone_since = doubt.gone_since or now
-        if doubt.is_gone(now) and (doubt.state == State.BELIEVED or not _is_much(doubt)):
+        doubt.gone_since = doubt.gone_since or timezone.now()
+        # What is brought over from an old registry is not let go because that one is being emptied, or hides it.
+        is_much = is_moving or _is_much(doubt)
+        if doubt.is_gone(timezone.now()) and (doubt.is_believed or not is_much):
             burying.bury(name, origin=upstream.name, reason=answer, actor=Actor.upstream(upstream.name))
             doubt.delete()
             return Removal(f"{answer}: it is a tombstone now")
-        question = _settle(doubt, answer, is_much=_is_much(doubt))
+        question = _settle(doubt, answer, is_much=is_much)
     return Removal(f"{answer}; it is served until that is confirmed", question)
 
 
@@ -102,14 +108,10 @@ def _settle(doubt: Doubt, answer: str, *, is_much: bool) -> str:
     """Save what was seen; when it is too much and nobody was asked yet, ask a human."""
     doubt.answer, name = answer, doubt.upstream.name
     is_new = is_much and doubt.state == State.WAITING
-    if is_much and doubt.state != State.BELIEVED:
-        doubt.state = State.ASKING
-    elif doubt.state == State.ASKING:
-        doubt.state = State.WAITING
-    if doubt.pk is None or doubt.state == State.WAITING:
-        gone_since = [doubt.gone_since.timestamp()] if doubt.gone_since else []
-        first = datetime.fromtimestamp(min([*doubt.numbers.values(), *gone_since]), UTC)
-        doubt.due_at = max(first + patience(), doubt.due_at) if doubt.pk else first + patience()
+    doubt.state = State.ASKING if is_much else State.WAITING
+    gone_since = [doubt.gone_since.timestamp()] if doubt.gone_since else []
+    first = datetime.fromtimestamp(min([*doubt.numbers.values(), *gone_since]), UTC)
+    doubt.due_at = max(first + patience(), doubt.due_at)
     doubt.save()
     if not is_new:
         return ""
@@ -117,18 +119,19 @@ def _settle(doubt: Doubt, answer: str, *, is_much: bool) -> str:
     return f"{answer}: that is so much at once that a human decides (manage.py removals)"
 
 
-def _keep_or_forget(doubt: Doubt) -> str:
+def _keep_or_forget(doubt: Doubt) -> None:
     if doubt.kept:
         doubt.save()
-    elif doubt.pk is not None:
+    else:
         doubt.delete()
-    return ""
 
 
 def _is_much(doubt: Doubt) -> bool:
-    """Whether so many packages of the upstream are gone that it is rather ill."""
-    others = Doubt.objects.filter(upstream=doubt.upstream, is_kept=False).exclude(gone_since=None).exclude(pk=doubt.pk)
-    return others.exclude(state=State.BELIEVED).count() >= settings.MASS_REMOVAL
+    """Whether so many packages of the upstream are gone, or went in the last day, that it is rather ill."""
+    upstream = doubt.upstream
+    open_ones = Doubt.objects.filter(upstream=upstream, is_kept=False, is_believed=False).exclude(gone_since=None)
+    buried = Package.objects.filter(origin=upstream.name, unpublished_at__gte=timezone.now() - timedelta(days=1))
+    return open_ones.exclude(pk=doubt.pk).count() + buried.count() >= settings.MASS_REMOVAL
 
 
 def _find(name: PackageName, upstream: Upstream) -> Doubt | None:
@@ -136,9 +139,10 @@ def _find(name: PackageName, upstream: Upstream) -> Doubt | None:
 
 
 def _lock(name: PackageName, upstream: Upstream) -> Doubt:
-    """The row, which nobody else changes before the transaction ends; one that is new is saved by who fills it."""
+    """The row, which nobody else changes before the transaction ends; made when there is none."""
+    Doubt.objects.bulk_create([Doubt(upstream=upstream, name=str(name))], ignore_conflicts=True)
     rows = Doubt.objects.select_for_update(no_key=True, of=("self",)).select_related("upstream")
-    return rows.filter(upstream=upstream, name=str(name)).first() or Doubt(upstream=upstream, name=str(name))
+    return rows.get(upstream=upstream, name=str(name))
 
 
 def _subject(doubt: Doubt) -> str:
@@ -168,7 +172,8 @@ def believe(name: PackageName, *, reason: str, actor: Actor) -> None:
     """Let the upstream be right: what is gone there becomes tombstones at the next look, which is asked for now."""
     with transaction.atomic():
         doubt, reason = _decide(name, reason, actor)
-        doubt.state, doubt.reason = State.BELIEVED, reason
+        doubt.believed, doubt.is_believed = sorted(doubt.numbers), doubt.gone_since is not None
+        doubt.state, doubt.reason = State.WAITING, reason
         doubt.save()
         journal.record(REMOVAL_BELIEVED, _subject(doubt), actor=actor, reason=reason, answer=doubt.answer)
         queue.ask(str(name), why=f"{actor} believes that it is gone")
@@ -178,11 +183,13 @@ def keep(name: PackageName, *, reason: str, actor: Actor) -> None:
     """Keep what the upstream does not have any more, also what has become tombstones; it is not asked about again."""
     access.require_operator(actor)
     with transaction.atomic():
+        Package.objects.select_for_update(no_key=True).filter(name=str(name)).only("pk").first()
         doubt, reason = _decide(name, reason, actor, also_tombstones=True)
         restored = burying.restore(name, origin=doubt.upstream.name, actor=actor)
         doubt.kept = sorted({*doubt.kept, *doubt.numbers, *restored.numbers})
         doubt.is_kept = doubt.is_kept or doubt.gone_since is not None or restored.is_whole
-        doubt.numbers, doubt.state, doubt.reason = {}, State.WAITING, reason
+        doubt.numbers, doubt.believed, doubt.is_believed = {}, [], False
+        doubt.state, doubt.reason = State.WAITING, reason
         doubt.save()
         journal.record(
             REMOVAL_KEPT, _subject(doubt), actor=actor, reason=reason, answer=doubt.answer, restored=restored.numbers
@@ -194,13 +201,12 @@ def _decide(name: PackageName, reason: str, actor: Actor, *, also_tombstones: bo
     reason = reason.strip()
     if len(reason) < _LEAST_REASON:
         raise Invalid(f"say why, in {_LEAST_REASON} characters or more: the reason is kept in the journal")
+    origin = Package.objects.filter(name=str(name)).values_list("origin", flat=True).first()
     rows = Doubt.objects.select_for_update(no_key=True, of=("self",)).select_related("upstream")
-    doubt = rows.filter(name=str(name)).first()
-    if doubt is None and also_tombstones:
-        origin = Package.objects.filter(name=str(name)).values_list("origin", flat=True).first()
-        upstream = Upstream.objects.filter(name=origin).first() if origin else None
-        if upstream is not None and burying.has_tombstones(name):
-            doubt = Doubt(upstream=upstream, name=str(name), answer="believed before")
+    doubt = rows.filter(name=str(name), upstream__name=origin or "").first()
+    if doubt is None and also_tombstones and burying.has_tombstones(name):
+        upstream = Upstream.objects.filter(name=origin or "").first()
+        doubt = Doubt(upstream=upstream, name=str(name), answer="believed before") if upstream else None
     if doubt is None:
         raise NotFound(f"nothing of {name} is gone from its upstream and still here: manage.py removals shows what is")
     return doubt, reason

@@ -13,7 +13,7 @@ from registry.models import Package
 from registry.names import PackageName
 from sync import routing, rules, upstreams
 from sync.events import UPSTREAM_MOVED, UPSTREAM_REMOVED
-from sync.models import Freshness, ScopeRule, SyncTask, Upstream
+from sync.models import Doubt, Freshness, ScopeRule, SyncTask, Upstream
 
 
 def move(name: str, to: str, packages: Collection[PackageName] = (), *, actor: Actor) -> int:
@@ -72,7 +72,8 @@ def _require_all(packages: Collection[PackageName], rows: QuerySet[Package], ups
 
 def _move(rows: QuerySet[Package], upstream: Upstream, heir: Upstream, names: list[str], actor: Actor) -> int:
     # What either of them said of the packages was said when they came from the first.
-    Freshness.objects.filter(upstream__in=[upstream, heir], name__in=rows.values("name")).delete()
+    for said in (Freshness.objects, Doubt.objects):
+        said.filter(upstream__in=[upstream, heir], name__in=rows.values("name")).delete()
     moved = rows.update(origin=heir.name)
     if moved:
         subject = f"upstream:{upstream.name}"

@@ -15,7 +15,6 @@ class Doubt(models.Model):
     class State(models.TextChoices):
         WAITING = "waiting"  # for the look that confirms it
         ASKING = "asking"  # so much at once that only a human may decide
-        BELIEVED = "believed"  # by a human: the next look need not wait
 
     upstream = models.ForeignKey("sync.Upstream", on_delete=models.CASCADE)
     name = models.CharField(max_length=255)
@@ -26,6 +25,9 @@ class Doubt(models.Model):
     # Versions that stay because a human said so, whatever becomes of them there; `is_kept`: the whole package.
     kept = models.JSONField(default=list)
     is_kept = models.BooleanField(default=False)
+    # What a human believes is gone: for that the next look need not wait. It says nothing of what goes later.
+    believed = models.JSONField(default=list, null=True, blank=True)
+    is_believed = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     answer = models.TextField(blank=True)
     reason = models.TextField(blank=True)
@@ -40,18 +42,17 @@ class Doubt(models.Model):
         return f"{self.name} on {self.upstream}"
 
     def confirmed(self, now: datetime) -> frozenset[str]:
-        """The numbers that have been missing for long enough to be believed, and may be."""
-        if self.state == self.State.ASKING:
-            return frozenset()
+        """The numbers that a human believes are gone, and those that have been missing for long enough, and may be."""
         limit = (now - patience()).timestamp()
-        at_once = self.state == self.State.BELIEVED
-        return frozenset(number for number, since in self.numbers.items() if at_once or since <= limit)
+        may_wait = self.state == self.State.WAITING
+        old = {number for number, since in self.numbers.items() if may_wait and since <= limit}
+        return frozenset(old | (set(self.believed or ()) & self.numbers.keys()))
 
     def is_gone(self, now: datetime) -> bool:
-        """Whether the package has been gone for long enough to be believed, and may be."""
-        if self.gone_since is None or self.state == self.State.ASKING:
-            return False
-        return self.state == self.State.BELIEVED or self.gone_since <= now - patience()
+        """Whether the package has been gone for long enough to be believed, and may be; or a human believes it."""
+        if self.gone_since is None or self.is_believed:
+            return self.gone_since is not None
+        return self.state == self.State.WAITING and self.gone_since <= now - patience()
 
 
 def patience() -> timedelta:

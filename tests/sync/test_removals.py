@@ -7,8 +7,9 @@ from django.core.management import CommandError, call_command
 
 from audit.models import Event
 from registry.models import DistTag, Package, Version
-from sync import doubts, queue, running
-from sync.models import Doubt, SyncTask
+from registry.names import PackageName
+from sync import doubts, moving, queue, running
+from sync.models import Doubt, SyncTask, Upstream
 from sync.plan import MASS_REMOVAL
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -363,3 +364,90 @@ def test_a_crash_before_it_is_remembered_is_made_good_by_the_next_look(upstream,
     look_again()
     assert here(anyone) == ["1.0.0"]
     assert not DistTag.objects.filter(version__number="1.1.0").exists()
+
+
+# --- What a human believes is what they saw -----------------------------------------------------------------------
+
+
+def test_what_goes_after_a_human_has_decided_is_another_question(upstream, anyone, sync, many):
+    sync()
+    call_command("removals", "believe", "left-pad", "--reason", WHY)
+    upstream.unpublish("left-pad", many[1])
+    assert sync()[0] == State.REFUSED
+    assert here(anyone) == many[:2], "what was believed has gone, and what went since has not"
+    assert Doubt.objects.get().numbers.keys() == {many[1]}
+
+
+def test_a_404_after_a_human_believed_in_some_versions_is_a_first_look(upstream, anyone, sync, many):
+    sync()
+    call_command("removals", "believe", "left-pad", "--reason", WHY)
+    upstream.fault("/left-pad", "status", times=1, code=404)
+    sync()
+    assert here(anyone) == many
+
+
+def test_an_empty_list_after_a_human_believed_in_one_version_takes_no_more(upstream, anyone, sync):
+    numbers = published(upstream, *(f"1.{n}.0" for n in range(5)))
+    sync()
+    upstream.unpublish("left-pad", numbers[0])
+    sync()
+    call_command("removals", "believe", "left-pad", "--reason", WHY)
+    upstream.put_raw("left-pad", b'{"name":"left-pad","versions":{},"dist-tags":{}}')
+    for _ in range(3):
+        sync()
+    assert here(anyone) == numbers[1:]
+    assert Doubt.objects.get().state == Doubt.State.ASKING
+
+
+def test_a_question_stays_though_what_is_left_of_it_is_little(upstream, anyone, sync, look_again, many):
+    sync()
+    published(upstream, *many[4:])
+    assert sync()[0] == State.DONE
+    assert Doubt.objects.get().state == Doubt.State.ASKING
+    assert look_again() == []
+    assert sorted(here(anyone)) == sorted(many)
+
+
+def test_an_upstream_that_empties_slowly_is_found_out(upstream, anyone, sync, confirm, settings):
+    settings.MASS_REMOVAL = 3
+    names = [f"pad-{n}" for n in range(9)]
+    for name in names:
+        published(upstream, "1.0.0", name=name)
+        sync(name)
+    upstream.fault("/pad-*", "status", code=404)
+    for start in range(0, 9, 2):
+        for name in names[start : start + 2]:
+            sync(name)
+        confirm()
+        for name in names[start : start + 2]:
+            sync(name)
+    assert [here(anyone, name) for name in names].count(404) <= 3
+    assert Doubt.objects.filter(state=Doubt.State.ASKING).exists()
+
+
+def test_what_one_upstream_said_does_not_count_of_another(upstream, sync, operator_moves):
+    published(upstream, "1.0.0", "1.1.0")
+    sync()
+    upstream.unpublish("left-pad", "1.1.0")
+    sync()
+    assert Doubt.objects.exists()
+    operator_moves()
+    assert not Doubt.objects.exists()
+
+
+@pytest.fixture
+def operator_moves(upstream):
+    def _move() -> None:
+        Upstream.objects.create(name="other", url=upstream.url)
+        moving.move("default", "other", actor=doubts.Actor.system("a test"))
+
+    return _move
+
+
+def test_two_first_looks_at_once_are_one_doubt(upstream, sync, crowd):
+    published(upstream, "1.0.0")
+    sync()
+    source = Upstream.objects.get()
+    looks = crowd(4, lambda: doubts.gone(PackageName.parse("left-pad"), source, "a test answered 404"))
+    assert all("it is served until" in look.result().line for look in looks)
+    assert Doubt.objects.count() == 1
