@@ -4,7 +4,7 @@
 stays as the upstream gave it, and so does its integrity, which the tarball must have when it is fetched.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,12 +54,16 @@ class Changes:
     is_restricted: bool = False
 
 
-def ingest(name: PackageName, changes: Changes, *, origin: str, actor: Actor) -> Package:
+def ingest(
+    name: PackageName, changes: Changes, *, origin: str, actor: Actor, require: Callable[[], None] = lambda: None
+) -> Package:
     """Carry out `changes` in one transaction. Doing it twice does no more than doing it once, and is told once.
 
-    Raises `Forbidden` when the name is published here, or comes from another upstream.
+    `require` is called in it, before anything else, and may raise. Raises `Forbidden` when the name is published here,
+    or comes from another upstream.
     """
     with transaction.atomic():
+        require()
         package, is_new = _lock_or_create(name, changes, origin)
         if package.origin != origin:
             raise Forbidden(f"{name} comes from {package.origin or 'this registry'}, not from {origin}")

@@ -16,7 +16,7 @@ from django.urls import path
 from registry.admin import ReadOnly, ThroughVerbs, _actor
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
-from sync import admin_binaries, doubts, following, migrating, moving, queue, routing, rules, upstreams
+from sync import admin_binaries, cutting_over, doubts, following, moving, queue, routing, rules, upstreams
 from sync.http import UpstreamError
 from sync.models import Doubt, Fallback, FeedCursor, Migration, ScopeRule, SyncTask, Upstream
 from sync.upstreams import Facts
@@ -253,7 +253,7 @@ class MigrationAdmin(ReadOnly):
 
     list_display = ["pattern", "upstream", "found", "looked_at", "error", "cut_over_at"]
     list_select_related = ["upstream"]
-    exclude = ["names"]
+    exclude = ["names", "owners", "people"]
     action_form = ReasonForm
     actions = ["cut_over", "take_back"]
 
@@ -262,12 +262,12 @@ class MigrationAdmin(ReadOnly):
     @admin.action(description="Cut over, for the reason given: it is not asked again", permissions=["decide"])
     def cut_over(self, request: HttpRequest, chosen: QuerySet[Migration]) -> None:
         """Make ours what is all here."""
-        self._decide(request, chosen, migrating.cut_over, "was cut over")
+        self._decide(request, chosen, cutting_over.cut_over, "was cut over")
 
     @admin.action(description="Take the cut-over back, for the reason given", permissions=["decide"])
     def take_back(self, request: HttpRequest, chosen: QuerySet[Migration]) -> None:
         """Let the old registry count again."""
-        self._decide(request, chosen, migrating.take_back, "comes from there again")
+        self._decide(request, chosen, cutting_over.take_back, "comes from there again")
 
     def _decide(self, request: HttpRequest, chosen: QuerySet[Migration], verb: Callable[..., Any], done: str) -> None:
         for one in chosen.select_related("upstream"):

@@ -4,14 +4,16 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from audit.actors import Actor
 from registry import jsontext, semver
+from registry.errors import Forbidden
 from registry.ingesting import Changes, Incoming, ingest
 from registry.manifests import fragments
 from registry.models import DistTag, Package, Version
 from registry.names import PackageName
-from sync import doubts, plan, reading
+from sync import doubts, plan, reading, routing
 from sync.doubts import Removal
 from sync.models import Migration, Upstream
 from sync.plan import Plan
@@ -48,8 +50,18 @@ def bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
         removed=todo.removed,
         is_restricted=Migration.objects.restricts(name, upstream),
     )
-    ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name))
+    require = partial(_require_still, name, upstream)
+    ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name), require=require)
     return Outcome(todo, len(digests), doubts.seen(name, upstream, todo))
+
+
+def _require_still(name: PackageName, upstream: Upstream) -> None:
+    """The guard once more, by the rows as they are now: the answer was long on its way."""
+    if not Migration.objects.hold(name, upstream):
+        raise Forbidden(f"{name} was cut over from {upstream}, which is not asked for it any more")
+    rule = routing.barring_now(name)
+    if rule is not None:
+        raise Forbidden(f"not taken from {upstream}: the rule for {rule.pattern} says {rule.mode}")
 
 
 def _kept(name: PackageName, theirs: Theirs, todo: Plan) -> Theirs:

@@ -63,6 +63,7 @@ class _Theirs:
     integrities: dict[str, Integrity | None]
     tags: dict[str, str]
     error: str = ""
+    is_unknown: bool = False
 
 
 def _ask(name: PackageName, upstream: Upstream) -> _Theirs:
@@ -70,7 +71,7 @@ def _ask(name: PackageName, upstream: Upstream) -> _Theirs:
     try:
         with kinds.source(upstream).packument(name, {}) as response:
             if response.status == 404:
-                return _Theirs({}, {})
+                return _Theirs({}, {}, is_unknown=True)
             if response.status != 200:
                 raise Refused(f"{upstream} answered {response.status}")
             document = reading.read(response.read_all(settings.MAX_PACKUMENT_BYTES), str(name))
@@ -91,6 +92,9 @@ def _integrity(text: bytes) -> Integrity | None:
 
 def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Difference:
     package = Package.objects.filter(name=str(name), unpublished_at=None).only("origin").first()
+    if theirs.is_unknown and package is not None and package.origin == upstream.name:
+        why = f"{upstream} says that it has no such package: see whether its credentials still show it"
+        return Difference(str(name), error=why)
     if theirs.error:
         return Difference(str(name), error=theirs.error)
     if package is not None and package.origin not in (None, upstream.name):

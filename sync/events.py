@@ -19,6 +19,7 @@ REMOVAL_ASKED = define("removal.asked", "much of {subject} is gone from {upstrea
 REMOVAL_BELIEVED = define("removal.believed", "{actor} believes that {subject} is gone: {reason}", ["answer"])
 REMOVAL_KEPT = define("removal.kept", "{actor} keeps what is gone of {subject}: {reason}", ["answer", "restored"])
 MIGRATION_STARTED = define("migration.started", "{subject} is brought over from {upstream}", ["names", "found"])
+MIGRATION_STOPPED = define("migration.stopped", "{actor} brings {subject} over no more: {reason}")
 MIGRATION_CUT_OVER = define(
     "migration.cut-over",
     "{subject} is ours now, and {upstream} is not asked any more: {reason}",

@@ -14,14 +14,14 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from registry.errors import NotFound, Unavailable
+from registry.errors import Forbidden, NotFound, Unavailable
 from registry.models import Blob, Version
 from registry.names import PackageName
 from registry.upstream import Delivery
 from sync import apply, attesting, breaker, fetching, queue, routing, tarballs
 from sync.fetching import Answer
 from sync.http import UpstreamError
-from sync.models import Freshness, SyncTask, Upstream
+from sync.models import Freshness, ScopeRule, SyncTask, Upstream
 from sync.threads import Threads, waiting
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,10 @@ class PullThrough:
 
     def has(self, name: PackageName) -> bool:
         """Ask the upstreams, and believe nobody else."""
-        for upstream in routing.route(name).upstreams:
+        source = routing.route(name)
+        if source.mode == ScopeRule.Mode.MIGRATE and source.upstream is not None:
+            raise Forbidden(f"{name} is brought over from {source.upstream}: publish it there until that is cut over")
+        for upstream in source.upstreams:
             if not self._wait(name, upstream, is_here=False, newer_than=time.time()).is_unknown:
                 return apply.is_mirrored(name)  # if it is here and not mirrored, somebody was faster with publishing it
         return False

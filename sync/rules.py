@@ -8,27 +8,39 @@ from django.db.models import Q
 from audit import journal
 from audit.actors import Actor
 from registry import access, lifecycle, patterns
-from registry.errors import Invalid, NotFound
+from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Package
 from registry.names import PackageName
 from sync import routing, upstreams
 from sync.events import RULE_REMOVED, RULE_SET
-from sync.models import Fallback, ScopeRule, Upstream
+from sync.models import Fallback, Migration, ScopeRule, Upstream
 
 
 def put(
-    pattern: str, mode: str, names: Sequence[str] = (), *, tarballs: str = ScopeRule.Tarballs.BY_MODE, actor: Actor
+    pattern: str,
+    mode: str,
+    names: Sequence[str] = (),
+    *,
+    tarballs: str | None = ScopeRule.Tarballs.BY_MODE,
+    is_migrating: bool = False,
+    actor: Actor,
 ) -> ScopeRule:
-    """Make the rule for `pattern` say this. `names` are upstreams in their order; none: the default one."""
+    """Make the rule for `pattern` say this. `names` are upstreams in their order; none: the default one.
+
+    `tarballs` is what `ScopeRule.tarballs` says; None leaves it. The rule of a migration is not changed by itself.
+    """
     access.require_operator(actor)
     pattern, names = patterns.canonical(pattern), list(dict.fromkeys(names))
-    _require_sense(pattern, mode, names, tarballs)
+    _require_sense(pattern, mode, names, tarballs or "")
     with transaction.atomic():
+        if not is_migrating:
+            _require_no_migration(pattern)
         chosen = upstreams.locked(names)
         rule, is_new = ScopeRule.objects.get_or_create(pattern=_as_spelled(pattern), defaults={"mode": mode})
         previous = None if is_new else {"mode": rule.mode, "upstreams": names_of(rule)}
         is_about_barred = {rule.mode, mode} - set(ScopeRule.FROM_UPSTREAMS)
-        rule.pattern, rule.mode, rule.tarballs = pattern, mode, tarballs
+        kept = rule.tarballs if mode in ScopeRule.FROM_UPSTREAMS else ScopeRule.Tarballs.BY_MODE
+        rule.pattern, rule.mode, rule.tarballs = pattern, mode, kept if tarballs is None else tarballs
         write(rule, chosen)
         if is_about_barred:
             _touch_what_came(pattern)
@@ -45,6 +57,7 @@ def remove(pattern: str, *, actor: Actor) -> None:
         rule = ScopeRule.objects.filter(pattern=_as_spelled(pattern)).first()
         if rule is None:
             raise NotFound(f"there is no rule for {pattern[:100]}: manage.py rule list shows those that there are")
+        _require_no_migration(rule.pattern)
         mode, names = rule.mode, names_of(rule)
         rule.delete()
         if mode not in ScopeRule.FROM_UPSTREAMS:
@@ -73,12 +86,20 @@ def write(rule: ScopeRule, chosen: Sequence[Upstream]) -> None:
     Fallback.objects.bulk_create(others)
 
 
+def _require_no_migration(pattern: str) -> None:
+    """Without its rule, what is being brought over would be asked for at whatever registry comes next."""
+    if Migration.objects.under_way().filter(pattern=pattern).exists():
+        raise Conflict(f"{pattern} is being migrated: cut it over, or stop that first (manage.py migration stop)")
+
+
 def _require_sense(pattern: str, mode: str, names: Sequence[str], tarballs: str) -> None:
     if mode not in ScopeRule.Mode.values:
         raise Invalid(f"there is no mode {mode[:50]!r}: {', '.join(ScopeRule.Mode.values)}")
     if tarballs not in ScopeRule.Tarballs.values:
         raise Invalid(f"tarballs are eager or lazy, not {tarballs[:50]!r}")
     if mode not in ScopeRule.FROM_UPSTREAMS:
+        if tarballs:
+            raise Invalid(f"no tarballs come of what is {mode}: leave {tarballs} out")
         if names:
             raise Invalid(f"what is {mode} comes from no upstream: leave {', '.join(names)} out")
     elif is_in_private_scope(pattern):

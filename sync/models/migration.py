@@ -14,8 +14,15 @@ class MigrationQuerySet(models.QuerySet["Migration"]):
 
     def restricts(self, name: PackageName, upstream: Upstream) -> bool:
         """Whether what comes from there under this name is only for those who have a right to it."""
-        rows = self.under_way().filter(upstream=upstream, is_restricted=True)
+        rows = self.filter(upstream=upstream, is_restricted=True)  # also after a cut-over: there may be a way back
         return any(patterns.fits(pattern, name) for pattern in rows.values_list("pattern", flat=True))
+
+    def hold(self, name: PackageName, upstream: Upstream) -> bool:
+        """Keep the name from being cut over before the transaction ends. False: it has been."""
+        rows = self.filter(upstream=upstream).values_list("pk", "pattern")
+        about = [pk for pk, pattern in rows if patterns.fits(pattern, name)]
+        held = list(self.filter(pk__in=about).order_by("pk").select_for_update(no_key=True)) if about else []
+        return all(row.cut_over_at is None for row in held)
 
 
 class Migration(models.Model):
@@ -36,6 +43,9 @@ class Migration(models.Model):
     # Null: it goes on. Else what became ours then, so that it can be taken back as long as nothing was published here.
     cut_over_at = models.DateTimeField(null=True, blank=True)
     names = models.JSONField(default=list, blank=True)
+    # Pairs of a package and who came to own it by the cut-over; and who was in the scope's organisation after it.
+    owners = models.JSONField(default=list, blank=True, null=True)
+    people = models.JSONField(default=list, blank=True, null=True)
     # Whether the scope became an organisation here by the cut-over.
     made_scope = models.BooleanField(default=False)
 

@@ -1,15 +1,17 @@
 """An old registry is left: copied, followed, compared, cut over, and taken back."""
 
 import json
+from threading import Thread
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from audit.actors import Actor
 from audit.models import Event
 from registry.errors import Conflict
 from registry.models import Maintainer, Member, Package, Scope, User
-from sync import migrating, routing, running, upstreams
+from sync import cutting_over, migrating, queue, routing, rules, running, upstreams
 from sync.models import Freshness, Migration, ScopeRule, SyncTask, Upstream
 from tests.actors import Person
 from tests.fake_upstream import FakeUpstream
@@ -130,7 +132,7 @@ def test_a_cut_over_waits_until_everything_is_here(corp):
 
 
 def test_after_the_cut_over_it_is_ours_and_the_old_registry_is_not_asked_again(
-    corp, upstream, anyone, alice, later, capsys
+    alice, corp, upstream, anyone, later, capsys
 ):
     told = command("cutover", "@corp", "--reason", WHY, capsys=capsys)
     assert "2 packages are ours now, with 1 owners in all" in told
@@ -163,7 +165,7 @@ def test_tasks_that_are_left_are_cancelled_by_the_cut_over(corp):
     assert migrating.due() == []
 
 
-def test_it_is_taken_back_until_something_was_published_here(corp, anyone, alice, later, capsys):
+def test_it_is_taken_back_until_something_was_published_here(alice, corp, anyone, later, capsys):
     call_command("migration", "cutover", "@corp", "--reason", WHY)
     assert "2 packages come from old again" in command("back", "@corp", "--reason", WHY, capsys=capsys)
     assert not Scope.objects.exists()
@@ -184,7 +186,7 @@ def test_until_the_cut_over_people_publish_there(corp, alice):
     assert not Package.objects.filter(origin=None).exists()
 
 
-def test_what_is_restricted_is_only_for_those_who_have_a_right_to_it(old, anyone, alice):
+def test_what_is_restricted_is_only_for_those_who_have_a_right_to_it(alice, old, anyone):
     old.publish("@corp/secret", "1.0.0")
     old.describe("@corp/secret", maintainers=[{"name": "alice"}])
     lists(old, "@corp/secret")
@@ -325,7 +327,7 @@ def test_an_export_that_is_none_changes_nothing(tmp_path):
     assert not User.objects.exists()
 
 
-def test_the_scope_is_an_organisation_of_its_owners_after_the_cut_over(corp, alice, bob):
+def test_the_scope_is_an_organisation_of_its_owners_after_the_cut_over(alice, bob, corp):
     call_command("migration", "cutover", "@corp", "--reason", WHY)
     assert list(Member.objects.values_list("scope__name", "user__username")) == [("@corp", "alice")]
     assert bob.publish("@corp/new", "1.0.0").status == 403
@@ -335,18 +337,18 @@ def test_the_scope_is_an_organisation_of_its_owners_after_the_cut_over(corp, ali
 def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_faster(corp):
     first, second = Migration.objects.get(), Migration.objects.get()
     operator = Actor.system("a test")
-    migrating.cut_over(first, reason=WHY, actor=operator)
+    cutting_over.cut_over(first, reason=WHY, actor=operator)
     with pytest.raises(Conflict, match="has just decided"):
-        migrating.cut_over(second, reason=WHY, actor=operator)
+        cutting_over.cut_over(second, reason=WHY, actor=operator)
     first.refresh_from_db()
     second.refresh_from_db()
-    migrating.take_back(first, reason=WHY, actor=operator)
+    cutting_over.take_back(first, reason=WHY, actor=operator)
     with pytest.raises(Conflict, match="has just decided"):
-        migrating.take_back(second, reason=WHY, actor=operator)
+        cutting_over.take_back(second, reason=WHY, actor=operator)
     assert set(Package.objects.values_list("origin", flat=True)) == {"old"}
 
 
-def test_what_wants_a_token_there_is_restricted_here(old, anyone, alice, bob):
+def test_what_wants_a_token_there_is_restricted_here(alice, bob, old, anyone):
     upstreams.set_credentials("old", "a-token", actor=Actor.system("a test"))
     old.publish("@corp/secret", "1.0.0")
     old.describe("@corp/secret", maintainers=[{"name": "alice"}])
@@ -366,3 +368,210 @@ def test_it_is_public_when_the_operator_says_so(old, anyone):
     lists(old, "@corp/open")
     start("@corp", "--public")
     assert anyone.view("@corp/open").status == 200
+
+
+# --- What a reviewer tried ----------------------------------------------------------------------------------------
+
+OPERATOR = Actor.system("a test")
+
+
+def cut_over(pattern: str = "@corp", *words: str) -> None:
+    call_command("migration", "cutover", pattern, "--reason", WHY, *words)
+
+
+def back(pattern: str = "@corp") -> None:
+    call_command("migration", "back", pattern, "--reason", WHY)
+
+
+@pytest.fixture
+def token(old):
+    """The old registry gives what it has only to us."""
+    upstreams.set_credentials("old", "a-token", actor=OPERATOR)
+
+
+def test_an_old_registry_that_hides_everything_is_not_cut_over(alice, corp, confirm, later):
+    for name in ("@corp/box", "@corp/lid"):
+        corp.unpublish(name)
+    lists(corp)
+    for _ in range(3):
+        later()
+        for name in ("@corp/box", "@corp/lid"):
+            queue.ask(name, why="a test")
+        work()
+        confirm()
+    assert Package.objects.filter(unpublished_at=None).count() == 2, "an emptied registry takes nothing away"
+    with pytest.raises(CommandError, match="see whether its credentials still show it"):
+        cut_over()
+    assert Migration.objects.get().cut_over_at is None
+
+
+def test_where_nothing_came_over_there_is_nothing_to_cut_over(old):
+    lists(old)
+    start()
+    with pytest.raises(CommandError, match="nothing of @corp/\\* came over"):
+        cut_over("@corp", "--force")
+    assert Migration.objects.get().cut_over_at is None
+
+
+@pytest.mark.usefixtures("token")
+def test_what_was_on_its_way_when_it_was_cut_over_does_not_come_in(alice, old, anyone, later):
+    old.publish("@corp/box", "1.0.0")
+    old.describe("@corp/box", maintainers=[{"name": "alice"}])
+    lists(old, "@corp/box")
+    start()
+    old.publish("@corp/new", "1.0.0")
+    task = queue.ask("@corp/new", why="a test")
+    with old.gate("/@corp/new") as gate:
+        thread = Thread(target=lambda: (running.run(task.pk), connections.close_all()))
+        thread.start()
+        gate.wait_arrived()
+        cut_over()
+    thread.join()
+    assert list(Package.objects.values_list("name", flat=True)) == ["@corp/box"]
+    assert alice.publish("@corp/new", "2.0.0").status == 201
+
+
+def test_what_came_in_after_the_comparison_is_compared_first(corp, monkeypatch):
+    compared = list(migrating.status(Migration.objects.get()))
+    corp.publish("@corp/late", "1.0.0")
+    queue.ask("@corp/late", why="a test")
+    work()
+    monkeypatch.setattr(migrating, "status", lambda _migration: compared)
+    with pytest.raises(CommandError, match="@corp/late came in just now"):
+        cut_over()
+    assert not Package.objects.filter(origin=None).exists()
+
+
+def test_begun_once_more_it_forgets_nothing(old, anyone, tmp_path):
+    for name in ("@corp/box", "@corp/hidden"):
+        old.publish(name, "1.0.0")
+    lists(old, "@corp/box")
+    names = tmp_path / "names"
+    names.write_text("@corp/hidden\n")
+    start("@corp", "--restricted", "--file", str(names))
+    start()
+    migration = Migration.objects.get()
+    assert (migration.is_restricted, migration.listed) == (True, ["@corp/hidden"])
+    old.publish("@corp/new", "1.0.0")
+    lists(old, "@corp/box", "@corp/new")
+    migrating.look(migration)
+    work()
+    assert anyone.view("@corp/new").status == 404
+
+
+@pytest.mark.usefixtures("token")
+def test_what_came_from_there_before_is_restricted_too(old, anyone, later):
+    rules.put("@corp", "proxy", ["old"], tarballs="lazy", actor=OPERATOR)
+    old.publish("@corp/secret", "1.0.0")
+    lists(old, "@corp/secret")
+    assert anyone.view("@corp/secret").status == 200
+    later()
+    start()
+    assert anyone.view("@corp/secret").status == 404
+    assert ScopeRule.objects.get().tarballs == "lazy", "what was chosen stays chosen"
+
+
+def test_its_rule_is_not_changed_under_it(corp, upstream, anyone):
+    upstream.publish("@corp/evil", "9.9.9")
+    for words in (
+        ["rule", "remove", "@corp"],
+        ["rule", "set", "@corp", "private"],
+        ["rule", "set", "@corp/*", "proxy"],
+    ):
+        with pytest.raises(CommandError, match="is being migrated"):
+            call_command(*words)
+    assert anyone.view("@corp/evil").status == 404
+    assert upstream.count("/@corp*") == 0
+    call_command("migration", "stop", "@corp", "--reason", WHY)
+    call_command("rule", "set", "@corp", "private")
+    assert not Migration.objects.exists()
+
+
+def test_those_who_came_to_own_by_it_do_not_after_a_way_back(alice, bob, corp, later):
+    cut_over()
+    back()
+    assert not Maintainer.objects.exists()
+    corp.describe("@corp/box", maintainers=[{"name": "bob"}])
+    later()
+    start()
+    cut_over()
+    assert (alice.publish("@corp/box", "9.0.0").status, bob.publish("@corp/box", "9.0.0").status) == (403, 201)
+
+
+def test_an_organisation_that_people_have_changed_is_not_given_up(alice, bob, corp):
+    cut_over()
+    Member.objects.create(scope=Scope.objects.get(), user=User.objects.get(username="bob"), role="owner")
+    with pytest.raises(CommandError, match="the people or teams of @corp changed"):
+        back()
+    assert Migration.objects.get().cut_over_at is not None
+    Member.objects.filter(user__username="bob").delete()
+    back()
+
+
+def test_what_was_published_here_before_does_not_keep_it_from_going_back(old, alice):
+    assert alice.publish("left-mine", "1.0.0").status == 201
+    old.publish("left-thing", "1.0.0")
+    lists(old, "left-thing")
+    start("left-*")
+    cut_over("left-*")
+    back("left-*")
+    assert Package.objects.get(name="left-mine").origin is None
+    assert Package.objects.get(name="left-thing").origin == "old"
+
+
+def test_what_a_narrower_rule_is_about_is_not_cut_over_with_the_rest(old):
+    for name in ("@corp/box", "@corp/tool"):
+        old.publish(name, "1.0.0")
+    lists(old, "@corp/box", "@corp/tool")
+    start("@corp/tool")
+    start()
+    cut_over()
+    assert dict(Package.objects.values_list("name", "origin")) == {"@corp/box": None, "@corp/tool": "old"}
+
+
+def test_names_of_no_scope_are_not_published_here_either_meanwhile(old, alice):
+    old.publish("left-thing", "1.0.0")
+    lists(old, "left-thing")
+    start("left-*")
+    answer = alice.publish("left-new", "1.0.0")
+    assert (answer.status, "publish it there" in answer.json()["error"]) == (403, True)
+
+
+def test_a_name_proves_nothing_of_who_signed_up_after_it_began(corp):
+    zoe = Person("zoe").login()
+    cut_over()
+    assert zoe.publish("@corp/box", "6.6.6").status == 403
+    assert not Maintainer.objects.exists()
+
+
+def test_owners_are_those_of_just_that_name(alice, old):
+    old.publish("@corp/box", "1.0.0")
+    old.describe("@corp/box", maintainers=[{"name": "ALICE"}])
+    lists(old, "@corp/box")
+    start()
+    cut_over()
+    assert not Maintainer.objects.exists()
+
+
+def test_where_no_maintainers_are_kept_the_latest_publisher_owns(alice, bob, old):
+    old.publish("@corp/box", "1.0.0", _npmUser={"name": "bob"})
+    old.publish("@corp/box", "1.1.0", _npmUser={"name": "alice"})
+    lists(old, "@corp/box")
+    start()
+    cut_over()
+    assert list(Maintainer.objects.values_list("user__username", flat=True)) == ["alice"]
+
+
+def test_what_was_said_here_is_unsaid_by_a_way_back(alice, corp, anyone, later):
+    cut_over()
+    assert alice.deprecate("@corp/box", "broken", "1.0.0").status in (200, 201)
+    back()
+    later()
+    start()
+    assert "deprecated" not in anyone.view("@corp/box").json()["versions"]["1.0.0"]
+
+
+@pytest.mark.parametrize(("mode", "tarballs"), [("blocked", "eager"), ("private", "lazy")])
+def test_no_tarballs_come_of_what_is_not_fetched(old, mode, tarballs):
+    with pytest.raises(CommandError, match="no tarballs come"):
+        call_command("rule", "set", "@x", mode, "--tarballs", tarballs)

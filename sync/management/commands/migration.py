@@ -1,4 +1,4 @@
-"""`manage.py migration start|status|cutover|back|users|list`."""
+"""`manage.py migration list|start|status|cutover|back|stop|users`."""
 
 import json
 from argparse import ArgumentParser
@@ -12,7 +12,7 @@ from audit.actors import Actor
 from registry import immigration
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
-from sync import migrating
+from sync import cutting_over, migrating
 from sync.http import UpstreamError
 from sync.models import Migration
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to do, and with which names."""
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|start|status|cutover|back|users")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|start|status|cutover|back|stop|users")
         verbs.add_parser("list", help="the migrations that there are")
         start = verbs.add_parser("start", help="copy what the old registry has, and follow it")
         start.add_argument("pattern", nargs="+", help="@scope, or names")
@@ -50,7 +50,8 @@ class Command(BaseCommand):
             "--owner", dest="owners", action="append", default=[], help="who owns all of it; several times"
         )
         back = _about_one(verbs.add_parser("back", help="let the old registry count again"))
-        for verb in (over, back):
+        stop = _about_one(verbs.add_parser("stop", help="bring nothing over any more; the rule stays as it is"))
+        for verb in (over, back, stop):
             verb.add_argument("--reason", required=True, help="why, in ten characters or more")
         users = verbs.add_parser("users", help="bring people over, with passwords and tokens")
         users.add_argument("--from", dest="kind", required=True, choices=["htpasswd", "cnpmcore"])
@@ -95,17 +96,22 @@ class Command(BaseCommand):
 
     def _cutover(self, options: dict[str, Any]) -> None:
         one = migrating.find(options["pattern"])
-        done = migrating.cut_over(
+        done = cutting_over.cut_over(
             one, reason=options["reason"], owners=options["owners"], is_forced=options["force"], actor=_ACTOR
         )
-        self.stdout.write(f"{len(done.packages)} packages are ours now, with {done.owners} owners in all")
+        self.stdout.write(f"{len(done.packages)} packages are ours now, with {len(done.owners)} owners in all")
         if done.strangers:
-            self.stdout.write(f"nobody here is called {', '.join(done.strangers)}: they own nothing here yet")
+            self.stdout.write(f"nobody here is called {', '.join(sorted(done.strangers))}: they own nothing here yet")
 
     def _back(self, options: dict[str, Any]) -> None:
         one = migrating.find(options["pattern"])
-        names = migrating.take_back(one, reason=options["reason"], actor=_ACTOR)
+        names = cutting_over.take_back(one, reason=options["reason"], actor=_ACTOR)
         self.stdout.write(f"{len(names)} packages come from {one.upstream} again")
+
+    def _stop(self, options: dict[str, Any]) -> None:
+        one = migrating.find(options["pattern"])
+        migrating.stop(one, reason=options["reason"], actor=_ACTOR)
+        self.stdout.write(f"{one.pattern} is not brought over any more; its rule is still there (manage.py rule)")
 
     def _users(self, options: dict[str, Any]) -> None:
         text = _read(options["file"])
