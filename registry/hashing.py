@@ -68,8 +68,11 @@ class Bcrypt(Foreign):
 
     def verify(self, password: str, encoded: str) -> bool:
         """Whether the password is the one of this hash. Takes long on purpose."""
-        with _places:
-            return bcrypt.checkpw(password.encode()[:72], encoded.partition("$")[2].encode())
+        try:
+            with _places:
+                return bcrypt.checkpw(password.encode()[:72], encoded.partition("$")[2].encode())
+        except ValueError:  # it is no hash
+            return False
 
 
 class Htpasswd(Foreign):

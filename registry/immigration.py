@@ -22,7 +22,9 @@ from registry.errors import Invalid
 from registry.events import TOKEN_CREATED, USER_CREATED
 from registry.models import Token, User
 
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+# Up to a cost that takes about two seconds: to try one of 31 would take days.
+_BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
+_LONGEST_SALT = 120
 _SHA512_HEX = re.compile(r"[0-9a-f]{128}")
 
 
@@ -167,9 +169,13 @@ def _person_of(row: dict[str, Any]) -> list[Newcomer]:
     email = row.get("email") if isinstance(row.get("email"), str) else ""
     number = str(row.get("user_id", ""))
     digest = _base64(kept.removeprefix("sha512-"), 64) if isinstance(kept, str) else ""
-    if not (digest and isinstance(salt, str) and salt.isascii() and "$" not in salt):
+    if not (digest and isinstance(salt, str) and _is_salt(salt)):
         return [Newcomer(name, email=email or "", number=number, why_not="it has no password: invite them")]
     return [Newcomer(name, f"sha512_cnpmcore${salt}${digest}", email or "", number=number)]
+
+
+def _is_salt(text: str) -> bool:
+    return len(text) <= _LONGEST_SALT and text.isascii() and text.isprintable() and "$" not in text
 
 
 def _key_of(row: dict[str, Any]) -> list[ForeignToken]:
@@ -178,9 +184,10 @@ def _key_of(row: dict[str, Any]) -> list[ForeignToken]:
     is_plain = row.get("type") in (None, "classic") and not row.get("expired_at") and not _networks(row)
     if not (_SHA512_HEX.fullmatch(key) and is_plain):
         return []
-    prefix = row.get("token_mark") if isinstance(row.get("token_mark"), str) else "cnpmcore"
+    mark = row.get("token_mark")
+    prefix = mark if isinstance(mark, str) and mark.isprintable() else "cnpmcore"
     is_read_only = bool(row.get("is_readonly"))
-    return [ForeignToken(str(row.get("user_id", "")), tokens.of_cnpmcore(key), str(prefix), is_read_only)]
+    return [ForeignToken(str(row.get("user_id", "")), tokens.of_cnpmcore(key), prefix, is_read_only)]
 
 
 def _networks(row: dict[str, Any]) -> object:

@@ -86,7 +86,9 @@ def _read_moments(upstream: Upstream, url: str, since: str, limit: int) -> Page:
     results = _get(upstream, _asking(url, since, limit)).get("results")
     if not isinstance(results, list):
         raise Refused(f"{url} is no changes feed of cnpmjs.org")
-    entries = list(_moments(results))
+    # In its order, whatever that is: who asked from a moment on wants nothing that was before it.
+    found = (change for change in _moments(results) if int(change.place) >= (number(since) or 0))
+    entries = sorted(found, key=lambda change: int(change.place))
     if len(results) >= limit:  # the last moment may go on behind the page's end
         whole = [change for change in entries if change.place != entries[-1].place] if entries else []
         if not whole and limit >= _MOST_AT_ONCE:

@@ -24,6 +24,7 @@ import zstandard
 from urllib3 import exceptions as failures
 from urllib3.util import Url, parse_url
 
+from audit.facts import storable_text
 from sync import addresses
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -40,8 +41,8 @@ class UpstreamError(Exception):
     """An upstream did not give what was asked; the sentence tells an operator why."""
 
     def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence = storable_text(sentence)  # an upstream's own words may be in it
+        super().__init__(self.sentence)
         self.retry_after = retry_after
 
 

@@ -12,6 +12,8 @@ class User(AbstractUser):
     """A person or a machine that signs in. `is_staff` opens the admin; `is_superuser` may do everything."""
 
     username = models.CharField(max_length=100, unique=True, validators=[username_validator])
+    # Longer than Django's: hashes come from other registries too, with their salts (registry.immigration).
+    password = models.CharField(max_length=255)
     email = models.EmailField(blank=True, max_length=254)
     # What `npm profile set` knows besides: fullname, homepage, freenode, twitter, github.
     profile = models.JSONField(default=dict, null=True, blank=True)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from registry.models import Package
 from sync import credentials, feeds, following, queue, routing, tasks
 from sync.models import FeedCursor, ScopeRule, SyncTask, Upstream
+from tests.sync import feeding
 from tests.sync.feeding import FeedingUpstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -456,9 +457,20 @@ def test_cnpmjs_orgs_moments_that_are_none_are_passed_over(upstream, follow, mom
     have("good")
     upstream.change("good", seq=moments + 5)
     page = {"results": [{"id": "x", "gmt_modified": 5}, {"id": 7}, "y", {"id": "z", "gmt_modified": "soon"}]}
-    page["results"].append({"id": "good", "gmt_modified": "2020-01-01T00:00:00Z"})
+    page["results"].append({"id": "good", "gmt_modified": feeding._moment(moments + 5)})
     upstream.put_raw("_changes", json.dumps(page).encode())
     assert follow() == ["good"]
+
+
+def test_a_feed_of_cnpmjs_org_that_is_in_no_order_does_not_take_the_cursor_back(upstream, follow, moments):
+    have("new")
+    rows = [{"id": "old", "gmt_modified": "2019-01-01T00:00:00Z"}]
+    rows += [{"id": "new", "gmt_modified": feeding._moment(moments + 7)}, {"id": "x", "gmt_modified": "2018-01-01"}]
+    upstream.put_raw("_changes", json.dumps({"results": rows}).encode())
+    asked = upstream.count("/_changes")
+    assert follow() == ["new"]
+    assert int(cursor().since) == moments + 8
+    assert upstream.count("/_changes") - asked <= 2
 
 
 def test_too_many_of_one_moment_are_said_to_be_so(upstream, follow, moments, monkeypatch):

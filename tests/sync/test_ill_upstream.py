@@ -5,7 +5,9 @@ import json
 import pytest
 
 from registry.models import Blob, Package
+from sync import routing
 from sync.models import SyncTask, Upstream
+from tests.sync.test_http import scripted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,3 +169,18 @@ def test_a_tarball_that_is_here_needs_no_upstream(upstream, anyone, later):
     upstream.stop()
     later()
     assert anyone.download("left-pad", "1.0.0").raw == whole
+
+
+def test_words_of_an_upstream_that_no_database_keeps_are_an_illness_like_any_other(upstream, anyone, later, settings):
+    """On PostgreSQL a NUL in a reason phrase would fail the very row that remembers the illness."""
+    upstream.publish("left-pad", "1.0.0")
+    assert anyone.view("left-pad").status == 200
+    later()
+    answer = b"HTTP/1.1 500 a\x00b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    with scripted(*[answer] * 4) as url:
+        settings.UPSTREAM_URL, settings.FRESH_SECONDS = url, 0
+        routing.forget()
+        assert anyone.view("left-pad").status == 200, "what is here is served"
+        assert anyone.view("unknown").status == 503
+    source = Upstream.objects.get()
+    assert (source.failures, "\0" in source.last_error) == (2, False)

@@ -292,11 +292,12 @@ def test_people_and_tokens_of_cnpmcore_go_on_working(real_hashers, tmp_path, cap
     import base64
     import hashlib
 
-    digest = base64.b64encode(hashlib.sha512(b"saltycorrect horse battery").digest()).decode()
+    salt = "0a" * 30  # as long as its own are
+    digest = base64.b64encode(hashlib.sha512(f"{salt}correct horse battery".encode()).digest()).decode()
     secret = "cnpm_1234567890abcdefghijABCDEFGHIJ12_3abcDE"
     key = hashlib.sha512(secret.encode()).hexdigest()
     rows = [
-        {"user_id": "u1", "name": "alice", "email": "alice@example.com", "password_salt": "salty",
+        {"user_id": "u1", "name": "alice", "email": "alice@example.com", "password_salt": salt,
          "password_integrity": f"sha512-{digest}"},
         {"user_id": "u2", "name": "npm:somebody", "password_salt": "", "password_integrity": ""},
         {"token_key": key, "token_mark": "cnpm_12", "user_id": "u1", "is_readonly": 0, "type": "classic"},
@@ -473,13 +474,9 @@ def test_what_came_from_there_before_is_restricted_too(old, anyone, later):
 
 def test_its_rule_is_not_changed_under_it(corp, upstream, anyone):
     upstream.publish("@corp/evil", "9.9.9")
-    for words in (
-        ["rule", "remove", "@corp"],
-        ["rule", "set", "@corp", "private"],
-        ["rule", "set", "@corp/*", "proxy"],
-    ):
+    for said in ("remove @corp", "set @corp private", "set @corp/* proxy"):
         with pytest.raises(CommandError, match="is being migrated"):
-            call_command(*words)
+            call_command("rule", *said.split())
     assert anyone.view("@corp/evil").status == 404
     assert upstream.count("/@corp*") == 0
     call_command("migration", "stop", "@corp", "--reason", WHY)
@@ -575,3 +572,30 @@ def test_what_was_said_here_is_unsaid_by_a_way_back(alice, corp, anyone, later):
 def test_no_tarballs_come_of_what_is_not_fetched(old, mode, tarballs):
     with pytest.raises(CommandError, match="no tarballs come"):
         call_command("rule", "set", "@x", mode, "--tarballs", tarballs)
+
+
+@pytest.mark.parametrize("cost", ["00", "03", "16", "31", "99"])
+def test_a_cost_that_nobody_can_pay_is_not_taken_over(real_hashers, tmp_path, capsys, cost):
+    file = tmp_path / "htpasswd"
+    file.write_text(f"dave:$2y${cost}${'a' * 53}\n")
+    assert "dave: its password is kept as" in command("users", "--from", "htpasswd", str(file), capsys=capsys)
+    assert login("dave", "whatever it is") == 401
+
+
+def test_a_hash_that_is_none_opens_nothing(real_hashers):
+    User.objects.create(username="dave", password="bcrypt$$2y$99$nonsense")
+    assert login("dave", "whatever it is") == 401
+
+
+def test_letters_that_no_database_keeps_are_not_taken_over(real_hashers, tmp_path, capsys):
+    digest = "sha512-" + "A" * 86 + "=="
+    rows = [
+        {"user_id": "u1", "name": "dave", "password_salt": "a\0b", "password_integrity": digest},
+        {"user_id": "u2", "name": "erin", "password_salt": "ab", "password_integrity": digest},
+        {"token_key": "a" * 128, "token_mark": "a\0", "user_id": "u2"},
+    ]
+    file = tmp_path / "export"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    told = command("users", "--from", "cnpmcore", str(file), capsys=capsys)
+    assert "2 people are here now, with 1 tokens" in told
+    assert "dave: it has no password" in told
