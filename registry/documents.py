@@ -126,8 +126,13 @@ def _served(flavour: Flavour, stamp: Stamp, judgement: Judgement) -> Iterator[tu
 
 
 def _restrictions(hidden: Mapping[str, str]) -> dict[str, Any]:
-    """What npm 7 and later print of a version that is named only here."""
-    return {"message": "; ".join(sorted(set(hidden.values()))), "versions": {number: {} for number in hidden}}
+    """What npm prints of a version that is named only here.
+
+    From 7 on it looks a version up by the number inside: without one it takes the entry for a manifest, and ends with
+    status 0 and nothing installed (8 to 10) or complains of that manifest (11 and 12), and never says why.
+    """
+    versions = {number: {"version": number} for number in hidden}
+    return {"message": "; ".join(sorted(set(hidden.values()))), "versions": versions}
 
 
 def _compress(pieces: Iterable[str], encoding: str) -> bytes:

@@ -126,7 +126,7 @@ def test_nothing_resolves_to_what_is_withheld(axios, anyone, rule, action):
         document = anyone.view("axios", accept=accept).json()
         assert list(document["versions"]) == ["1.13.0", "1.14.0"]
         assert document["dist-tags"] == {"old": "1.13.0", "latest": "1.14.0"}, "no tag dangles"
-        assert document["policyRestrictions"] == {"message": WHY, "versions": {"1.14.1": {}}}
+        assert document["policyRestrictions"] == {"message": WHY, "versions": {"1.14.1": {"version": "1.14.1"}}}
     assert anyone.send("GET", "/-/package/axios/dist-tags").json() == {"old": "1.13.0", "latest": "1.14.0"}
     assert single(anyone, "latest").json()["version"] == "1.14.0"
     assert single(anyone, "^1.14.0").json()["version"] == "1.14.0"

@@ -29,7 +29,7 @@ def test_a_hidden_version_is_not_there_and_the_document_says_why(anyone, pad, ju
         document = seen(anyone, pad, accept)
         assert list(document["versions"]) == ["1.0.0", "2.0.0-rc.1"]
         assert document["dist-tags"] == {"latest": "1.0.0", "next": "2.0.0-rc.1"}
-        assert document["policyRestrictions"] == {"message": REASON, "versions": {"1.1.0": {}}}
+        assert document["policyRestrictions"] == {"message": REASON, "versions": {"1.1.0": {"version": "1.1.0"}}}
     assert anyone.view(pad, if_none_match=etag).status == 200
 
 
