@@ -8,7 +8,7 @@ from registry import jsontext
 from registry.manifests import BASE_MARK
 
 # Raised when documents are built in another way, so that no client keeps one that was built in the old way.
-FORMAT = 2
+FORMAT = 3
 
 # What a packument's top level shows of its latest version (the public registry does the same).
 _HOISTED = (
