@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from audit.models import Event
-from bugversions import editing, previewing
+from bugversions import clocks, editing, previewing
 from bugversions.models import BugVersion, Freeze, Hold, RuleImport
 from bugversions.previewing import Preview
 from bugversions.values import Rule
@@ -205,7 +205,7 @@ class HoldAdmin(Reasoned, ThroughVerbs):
     def save_model(self, request: HttpRequest, obj: Hold, form: Any, change: bool) -> None:
         """Hold."""
         given = form.cleaned_data
-        obj.pk = editing.hold(
+        obj.pk = clocks.hold(
             given["pattern"], given["seconds"], reason=given["reason"], upstream=given["upstream"],
             allowed=given["allowed"] or (), actor=_actor(request),
         ).pk  # fmt: skip
@@ -213,7 +213,7 @@ class HoldAdmin(Reasoned, ThroughVerbs):
     @admin.action(description="End, for the reason given", permissions=["decide"])
     def end(self, request: HttpRequest, chosen: QuerySet[Hold]) -> None:
         """Hold no more."""
-        self.act(request, chosen, editing.end_hold, "ended")
+        self.act(request, chosen, clocks.end_hold, "ended")
 
 
 class FreezeForm(forms.ModelForm):
@@ -239,12 +239,12 @@ class FreezeAdmin(Reasoned, ThroughVerbs):
     def save_model(self, request: HttpRequest, obj: Freeze, form: Any, change: bool) -> None:
         """Freeze."""
         given = form.cleaned_data
-        obj.pk = editing.freeze(given["since"], reason=given["reason"], actor=_actor(request)).pk
+        obj.pk = clocks.freeze(given["since"], reason=given["reason"], actor=_actor(request)).pk
 
     @admin.action(description="Lift, for the reason given", permissions=["decide"])
     def lift(self, request: HttpRequest, chosen: QuerySet[Freeze]) -> None:
         """Serve everything again."""
-        self.act(request, chosen.filter(lifted_at=None), lambda _row, **words: editing.thaw(**words), "was lifted")
+        self.act(request, chosen.filter(lifted_at=None), lambda _row, **words: clocks.thaw(**words), "was lifted")
 
 
 @admin.register(RuleImport)

@@ -146,13 +146,13 @@ def path_of(name: PackageName, number: str, sha512: str) -> str:
 
 
 def _tarballs(name: PackageName, rules: Sequence[BugVersion]) -> dict[tuple[int, str], Tarball]:
-    """Those that are made, of just what the rules say now."""
-    wanted = {rule.pk: rule.overrides for rule in rules}
-    rows = Repacked.objects.filter(rule__in=wanted).select_related("blob") if wanted else ()
+    """Those that are made, of just what the rules say now; of several the newest."""
+    rows = list(Repacked.objects.filter(package=str(name)).select_related("blob").order_by("pk")) if rules else []
     return {
-        (row.rule_id, row.number): Tarball(path_of(name, row.number, row.blob.sha512), row.blob.sha512, row.blob.sha1)
+        (rule.pk, row.number): Tarball(path_of(name, row.number, row.blob.sha512), row.blob.sha512, row.blob.sha1)
+        for rule in rules
         for row in rows
-        if row.overrides == wanted[row.rule_id]
+        if row.overrides == rule.overrides
     }
 
 

@@ -9,31 +9,19 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest, Now
-from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
 from audit.models import Event
 from bugversions import values
-from bugversions.events import (
-    FROZEN,
-    HOLD_ENDED,
-    HOLD_SET,
-    RULE_ADDED,
-    RULE_CHANGED,
-    RULE_RETIRED,
-    RULE_UNDONE,
-    RULES_APPLIED,
-    THAWED,
-)
-from bugversions.models import LOCAL, BugVersion, Freeze, Hold
+from bugversions.events import RULE_ADDED, RULE_CHANGED, RULE_RETIRED, RULE_UNDONE, RULES_APPLIED
+from bugversions.models import LOCAL, BugVersion
 from bugversions.values import Rule
-from registry import access, generation, lifecycle, patterns
+from registry import access, generation, lifecycle
 from registry.errors import Conflict, Invalid, NotFound
 from registry.models import Package
 
 _LEAST_REASON = 10
-_LONGEST_HOLD = 10 * 365 * 24 * 3600
 _BATCH = 500
 _FIELDS = ("package", "versions", "action", "reason", "replacement", "overrides", "valid_from", "valid_until", "repack")
 
@@ -62,10 +50,7 @@ def change(row: BugVersion, rule: Rule, *, actor: Actor) -> BugVersion:
     _require(rule, but=row)
     with transaction.atomic():
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
-        before = said(row)
-        if row.package != rule.package:
-            touch([row.package])
-        return _save(row, rule, RULE_CHANGED, {"before": before}, actor)
+        return _save(row, rule, RULE_CHANGED, {"before": said(row)}, actor)
 
 
 def retire(row: BugVersion, *, reason: str, actor: Actor) -> None:
@@ -166,11 +151,12 @@ def _facts(rule: Rule) -> dict[str, Any]:
 
 
 def _save(row: BugVersion, rule: Rule, kind: Any, facts: dict[str, Any], actor: Actor) -> BugVersion:
+    packages = {row.package, rule.package}
     for name, value in asdict(rule).items():
         setattr(row, name, value)
     row.is_active = True
     row.save()
-    touch([row.package])
+    touch(packages)
     journal.record(
         kind, f"package:{row.package}", actor=actor, action=row.action, reason=row.reason, rule=said(row), **facts
     )
@@ -198,12 +184,25 @@ class Diff:
     packages: list[str] = field(default_factory=list)
 
 
-def replace_source(source: str, rules: Sequence[Rule], *, actor: Actor) -> Diff:
-    """Make the rules of a source these, in the caller's transaction. What operators retired stays retired.
+def replace_sources(lists: Mapping[str, Sequence[Rule]], *, actor: Actor) -> Diff:
+    """Make the rules of each source these, in the caller's transaction. What operators retired stays retired.
 
-    Only packages whose rules change are touched. Raises `Invalid` for a list in which anything makes no sense.
+    Only packages whose rules change are touched, all at once: who locks packages does so in the order of their names.
+    Raises `Invalid` for a list in which anything makes no sense.
     """
-    _require_all(rules)
+    for rules in lists.values():
+        _require_all(rules)
+    diff, touched = Diff(), set[str]()
+    for source, rules in lists.items():
+        touched |= _replace_source(source, rules, diff)
+    diff.packages.extend(touch(touched, actor=actor))
+    for texts in (diff.added, diff.changed, diff.removed):
+        texts.sort()
+    return diff
+
+
+def _replace_source(source: str, rules: Sequence[Rule], diff: Diff) -> set[str]:
+    """Adds what changes to `diff`; returns the packages that readers may see differently by it."""
     rows = {_key(row): row for row in BugVersion.objects.select_for_update(no_key=True).filter(source=source)}
     wanted = {_key(rule): rule for rule in rules}
     added = [BugVersion(source=source, **asdict(rule)) for key, rule in wanted.items() if key not in rows]
@@ -213,9 +212,9 @@ def replace_source(source: str, rules: Sequence[Rule], *, actor: Actor) -> Diff:
     BugVersion.objects.bulk_update(changed, ["reason", "replacement", "overrides"], batch_size=_BATCH)
     for start in range(0, len(removed), _BATCH):
         BugVersion.objects.filter(pk__in=[row.pk for row in removed[start : start + _BATCH]]).delete()
-    active = [row for row in (*added, *changed, *removed) if row.is_active]
-    packages = touch({row.package for row in active}, actor=actor)
-    return Diff([str(row) for row in added], [str(row) for row in changed], [str(row) for row in removed], packages)
+    for texts, some in ((diff.added, added), (diff.changed, changed), (diff.removed, removed)):
+        texts.extend(str(row) for row in some)
+    return {row.package for row in (*added, *changed, *removed) if row.is_active}
 
 
 def _require_all(rules: Sequence[Rule]) -> None:
@@ -247,73 +246,7 @@ def touch(names: Iterable[str], actor: Actor | None = None) -> list[str]:
         rows = Package.objects.filter(name__in=names[start : start + _BATCH])
         found += rows.order_by("name").select_for_update(no_key=True).values_list("name", flat=True)
         rows.update(revision=Greatest(F("revision") + 1, Value(lifecycle.first_revision())), updated_at=Now())
-    for name in found:
-        journal.record(RULES_APPLIED, f"package:{name}", actor=actor or Actor.system("bugversions"))
+    subjects = [f"package:{name}" for name in found]
+    journal.record_all(RULES_APPLIED, subjects, actor=actor or Actor.system("bugversions"))
     transaction.on_commit(generation.advance)
     return found
-
-
-# --- The clock ----------------------------------------------------------------------------------------------------
-
-
-def hold(
-    pattern: str, seconds: int, *, reason: str, upstream: str = "", allowed: Sequence[str] = (), actor: Actor
-) -> Hold:
-    """Serve what fits `pattern` only when it is so old. Documents are made anew, for all that came from upstreams."""
-    access.require_operator(actor)
-    reason, pattern = require_reason(reason), patterns.canonical(pattern)
-    if not 0 < seconds <= _LONGEST_HOLD:
-        raise Invalid("a hold lasts a second at least and ten years at most")
-    names = [patterns.canonical(one) for one in allowed]
-    facts = {"seconds": seconds, "reason": reason, "is_active": True, "allowed": names}
-    with transaction.atomic():
-        row, _ = Hold.objects.update_or_create(pattern=pattern, upstream=upstream, defaults=facts)
-        _touch_all()
-        journal.record(
-            HOLD_SET, f"hold:{pattern}", actor=actor, seconds=seconds, reason=reason, upstream=upstream,
-            allowed=list(names),
-        )  # fmt: skip
-    return row
-
-
-def end_hold(row: Hold, *, reason: str, actor: Actor) -> None:
-    """Hold no more."""
-    access.require_operator(actor)
-    reason = require_reason(reason)
-    with transaction.atomic():
-        if Hold.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
-            _touch_all()
-            journal.record(HOLD_ENDED, f"hold:{row.pattern}", actor=actor, reason=reason)
-
-
-def freeze(since: datetime, *, reason: str, actor: Actor) -> Freeze:
-    """Serve nothing that was published upstream after `since`, until `thaw`. Raises `Conflict` when it is frozen."""
-    access.require_operator(actor)
-    reason = require_reason(reason)
-    if since.tzinfo is None:
-        raise Invalid("say in which time zone the moment is, such as 2026-11-27T12:00:00Z")
-    with transaction.atomic():
-        if Freeze.objects.select_for_update(no_key=True).filter(lifted_at=None).exists():
-            raise Conflict("it is frozen already: lift that freeze first")
-        row = Freeze.objects.create(since=since, reason=reason)
-        _touch_all()
-        journal.record(FROZEN, "freeze", actor=actor, since=since.isoformat(), reason=reason)
-    return row
-
-
-def thaw(*, reason: str, actor: Actor) -> None:
-    """Lift the freeze."""
-    access.require_operator(actor)
-    reason = require_reason(reason)
-    with transaction.atomic():
-        if not Freeze.objects.filter(lifted_at=None).update(lifted_at=timezone.now()):
-            raise Conflict("nothing is frozen")
-        _touch_all()
-        journal.record(THAWED, "freeze", actor=actor, reason=reason)
-
-
-def _touch_all() -> None:
-    """Raise the revision of all that came from upstreams, in one statement: a switch for incidents must be quick."""
-    raised = Greatest(F("revision") + 1, Value(lifecycle.first_revision()))
-    Package.objects.exclude(origin=None).update(revision=raised)
-    transaction.on_commit(generation.advance)

@@ -10,7 +10,6 @@ from django.db import transaction
 from audit import journal
 from audit.actors import Actor
 from bugversions import editing, reading
-from bugversions.editing import Diff
 from bugversions.events import IMPORT_REFUSED, RULES_IMPORTED
 from bugversions.models import RuleImport, UnsafeNode
 from bugversions.reading import NODE_TABLE, SOURCE, Tables
@@ -56,11 +55,7 @@ def bring_in(config: object, *, number: str, actor: Actor) -> RuleImport:
     _require_no_names_of_ours(tables.rules)
     with transaction.atomic():
         _replace_ranges(tables)
-        diffs = [
-            editing.replace_source(SOURCE, tables.rules, actor=actor),
-            editing.replace_source(NODE_TABLE, tables.node_rules, actor=actor),
-        ]
-        diff = Diff(*(sorted({*getattr(diffs[0], part), *getattr(diffs[1], part)}) for part in asdict(Diff())))
+        diff = editing.replace_sources({SOURCE: tables.rules, NODE_TABLE: tables.node_rules}, actor=actor)
         row = RuleImport.objects.create(number=number, diff=asdict(diff))
         if diff.added or diff.changed or diff.removed:
             counts = {part: len(getattr(diff, part)) for part in ("added", "changed", "removed")}

@@ -7,8 +7,8 @@ from django.utils import timezone
 from bugversions.advisory import Advisory, AdvisoryFeed
 
 __all__ = [
-    "LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Freeze", "Hold", "Repacked", "RuleImport",
-    "UnsafeNode",
+    "LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Clock", "Freeze", "Hold", "Repacked",
+    "RuleImport", "UnsafeNode",
 ]  # fmt: skip
 
 LOCAL = "local"
@@ -60,9 +60,12 @@ class BugVersion(models.Model):
 
 
 class Repacked(models.Model):
-    """A tarball in which package.json says what a rule has overridden. The original stays where it is."""
+    """A tarball in which package.json says what a rule has overridden. The original stays where it is.
 
-    rule = models.ForeignKey(BugVersion, on_delete=models.CASCADE)
+    It outlives the rule: lockfiles that were written meanwhile name it.
+    """
+
+    package = models.CharField(max_length=255, db_default="")
     number = models.CharField(max_length=256)
     blob = models.ForeignKey("registry.Blob", on_delete=models.PROTECT)
     # What it was made of: the sha512 of the original, and the overrides.
@@ -70,10 +73,10 @@ class Repacked(models.Model):
     overrides = models.JSONField(default=dict)
 
     class Meta:
-        constraints = [models.UniqueConstraint(name="repacked_once", fields=["rule", "number"])]
+        constraints = [models.UniqueConstraint(name="repacked_once", fields=["package", "number", "blob"])]
 
     def __str__(self) -> str:
-        return f"{self.rule.package}@{self.number}, repacked"
+        return f"{self.package}@{self.number}, repacked"
 
 
 class Hold(models.Model):
@@ -113,6 +116,15 @@ class Freeze(models.Model):
 
     def __str__(self) -> str:
         return f"frozen since {self.since:%Y-%m-%d %H:%M}"
+
+
+class Clock(models.Model):
+    """One row: until when others were told of what the clock changes by itself."""
+
+    told_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"told until {self.told_until:%Y-%m-%d %H:%M:%S}"
 
 
 class RuleImport(models.Model):

@@ -1,7 +1,8 @@
 """What a rule would do, before it is saved: to which versions, to their manifests, and to what installs get."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from difflib import unified_diff
@@ -10,7 +11,7 @@ from typing import Any
 from django.db.models import Sum
 from django.utils import timezone
 
-from bugversions import deciding, rewriting, values
+from bugversions import clocks, deciding, rewriting, values
 from bugversions.models import LOCAL, BugVersion
 from bugversions.values import Rule
 from registry import manifests, semver
@@ -158,17 +159,20 @@ class Withheld:
 
 
 def withheld(most: int = 500) -> list[Withheld]:
-    """What rules withhold or change of what is here, by the rows; what is held for its age is not in it."""
+    """What rules withhold or change of what is here, and what is withheld for its age."""
     rules = list(BugVersion.objects.in_force().order_by("package"))
-    names = {rule.package for rule in rules}
-    rows = Version.objects.published().filter(package__name__in=names, package__unpublished_at=None)
+    numbers = _numbers({rule.package for rule in rules})
     found = list[Withheld]()
-    numbers: dict[str, list[str]] = {}
-    for name, number in rows.values_list("package__name", "number"):
-        numbers.setdefault(name, []).append(number)
     for name in sorted(numbers):
         chosen = deciding.choose([rule for rule in rules if rule.package == name], numbers[name])
         found += [Withheld(name, number, rule.action, rule.reason, rule.source) for number, rule in chosen.items()]
+        if len(found) >= most:
+            return found[:most]
+    ruled = {(row.package, row.number) for row in found}
+    for package in clocks.with_withheld().order_by("name").only("name", "origin").iterator(chunk_size=100):
+        refused = deciding.decide(package.name, package.pk, package.origin).refused
+        some = [Withheld(package.name, number, "hold", why, "its age") for number, why in refused.items()]
+        found += [row for row in some if (row.package, row.number) not in ruled]
         if len(found) >= most:
             break
     return found[:most]
@@ -177,11 +181,17 @@ def withheld(most: int = 500) -> list[Withheld]:
 def without_replacement() -> list[BugVersion]:
     """Rules in force that do nothing, though their package is here: what they would replace it by is not."""
     rules = list(BugVersion.objects.in_force().filter(action="replace").order_by("package", "versions"))
-    rows = Version.objects.published().filter(package__name__in={rule.package for rule in rules})
-    numbers: dict[str, list[str]] = {}
-    for name, number in rows.values_list("package__name", "number"):
-        numbers.setdefault(name, []).append(number)
+    numbers = _numbers({rule.package for rule in rules})
     return [rule for rule in rules if _is_idle(rule, numbers.get(rule.package, []))]
+
+
+def _numbers(names: Collection[str]) -> dict[str, list[str]]:
+    """The versions of each of these packages that is here."""
+    rows = Version.objects.published().filter(package__name__in=names, package__unpublished_at=None)
+    numbers = defaultdict[str, list[str]](list)
+    for name, number in rows.values_list("package__name", "number"):
+        numbers[name].append(number)
+    return numbers
 
 
 def _is_idle(rule: BugVersion, numbers: Sequence[str]) -> bool:

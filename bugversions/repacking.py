@@ -48,10 +48,9 @@ def repack(name: str) -> int:
 
 
 def find(name: PackageName, beginning: str, filename: str) -> Repacked | None:
-    """The one at this place (`deciding.path_of`)."""
-    rows = Repacked.objects.select_related("rule", "blob").filter(rule__package=str(name), rule__is_active=True)
-    number = name.version_of(filename)
-    return next((row for row in rows.filter(number=number) if row.blob.sha512[:32] == beginning), None)
+    """The one at this place (`deciding.path_of`); also when its rule is gone: a lockfile may name it."""
+    rows = Repacked.objects.select_related("blob").filter(package=str(name), number=name.version_of(filename))
+    return rows.filter(blob__sha512__startswith=beginning).first()
 
 
 def _versions(rule: BugVersion) -> Iterator[Version]:
@@ -62,9 +61,10 @@ def _versions(rule: BugVersion) -> Iterator[Version]:
 
 
 def _repack(rule: BugVersion, version: Version) -> bool:
-    done = Repacked.objects.filter(rule=rule, number=version.number).first()
+    made = Repacked.objects.filter(package=rule.package, number=version.number).order_by("-pk")
     original = _original(version)
-    if done is not None and (done.original, done.overrides) == (original.sha512, rule.overrides):
+    newest = next((row for row in made if row.overrides == rule.overrides), None)
+    if newest is not None and newest.original == original.sha512:
         return False
     with tempfile.NamedTemporaryFile(dir=blobs.spool_folder(), delete=False) as spool:
         path = Path(spool.name)
@@ -97,8 +97,9 @@ def _original(version: Version) -> Blob:
 def _record(rule: BugVersion, version: Version, original: Blob, digests: Digests) -> None:
     with transaction.atomic():
         blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
-        facts = {"blob": blob, "original": original.sha512, "overrides": rule.overrides}
-        Repacked.objects.update_or_create(rule=rule, number=version.number, defaults=facts)
+        place = {"package": rule.package, "number": version.number, "blob": blob}
+        Repacked.objects.filter(**place).delete()  # the newest counts
+        Repacked.objects.create(**place, original=original.sha512, overrides=rule.overrides)
         editing.touch([rule.package])
         subject = f"package:{rule.package}"
         journal.record(TARBALL_REPACKED, subject, actor=_OURS, version=version.number, sha512=digests.sha512)

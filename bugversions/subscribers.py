@@ -1,9 +1,9 @@
-"""What this app hears: a new version of the package `bug-versions` has arrived, by whatever road."""
+"""What this app hears: lists that arrive, rules that want tarballs repacked, holds and freezes that begin and end."""
 
 from audit.actors import Actor
 from audit.models import Event
 from audit.subscribers import subscriber
-from bugversions import importing, repacking
+from bugversions import clocks, importing, repacking
 from bugversions.reading import SOURCE
 
 
@@ -22,3 +22,9 @@ def arrived(event: Event) -> None:
 def repack(event: Event) -> None:
     """Make the tarballs that rules of the package want."""
     repacking.repack(event.subject.removeprefix("package:"))
+
+
+@subscriber("bugversions.clock", kinds=["hold.*", "freeze.*"])
+def apply(event: Event) -> None:
+    """Show what came in at the same moment as the hold or the freeze says."""
+    clocks.look_again(event.at)

@@ -131,6 +131,8 @@ def other_tarball(name: PackageName, number: str, blob: Blob, *, viewer: Actor) 
     stamp, judgement = _judged(name, viewer)
     if number in judgement.refused:
         raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
+    if not Version.objects.published().filter(package_id=stamp.id, number=number).exists():
+        raise NotFound(f"{name}@{number} is not here any more")
     return _stored(name, stamp, judgement, blob)
 
 

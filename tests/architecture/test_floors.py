@@ -41,7 +41,8 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.invitations", "registry.weblogin", "registry.identities",
     "registry.downloads", "registry.searching.indexing",
     "registry.burying", "registry.immigration", "sync.doubts", "sync.migrating", "sync.cutting_over",
-    "bugversions.editing", "bugversions.repacking", "bugversions.importing", "bugversions.advisories",
+    "bugversions.clocks", "bugversions.editing", "bugversions.repacking", "bugversions.importing",
+    "bugversions.advisories",
     "sync.arriving", "sync.binaries.categories", "sync.binaries.documents",
     "sync.queue", "sync.upstreams", "sync.rules", "sync.moving", "sync.asking", "sync.following",
 }  # fmt: skip

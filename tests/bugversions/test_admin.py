@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from audit.models import Event
-from bugversions import editing, importing
+from bugversions import clocks, importing
 from bugversions.models import BugVersion, Freeze, Hold
 from registry.models import User
 from tests.bugversions.conftest import WHY
@@ -105,7 +105,7 @@ def test_the_preview_says_what_installs_get_and_changes_nothing(axios, anyone, r
 def test_what_is_withheld_is_on_one_page_and_taken_back_from_there(axios, anyone, rule, root, operator):
     served(anyone)
     rule("axios", "1.14.1", "forbid")
-    editing.hold("left-*", 3600, reason="they wait for others", actor=operator)
+    clocks.hold("left-*", 3600, reason="they wait for others", actor=operator)
     shown = page(root.get(f"{BASE}/bugversion/withheld/"))
     assert f"<td>axios</td><td>1.14.1</td><td>forbid</td><td>{WHY}</td><td>local</td>" in shown
     assert "left-* is held for 3600 seconds" in shown
@@ -121,6 +121,7 @@ def test_holds_and_freezes(axios, anyone, root):
     served(anyone)
     root.post(f"{BASE}/hold/add/", {"pattern": "*", "seconds": 10**8, "allowed": "[]", "upstream": "", "reason": WHY})
     assert served(anyone) == []
+    assert page(root.get(f"{BASE}/bugversion/withheld/")).count("<td>hold</td><td>held until") == 3
     hold = Hold.objects.get()
     root.post(f"{BASE}/hold/", {"action": "end", "_selected_action": [hold.pk], "reason": "nobody can wait"})
     assert len(served(anyone)) == 3

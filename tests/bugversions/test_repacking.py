@@ -9,13 +9,15 @@ import tarfile
 from urllib.parse import urlsplit
 
 import pytest
+from django.utils import timezone
 
+from audit.actors import Actor
 from bugversions import editing, repacking
-from bugversions.models import Repacked
+from bugversions.models import BugVersion, Repacked
 from bugversions.values import Rule
 from registry import janitor
 from registry.errors import Invalid
-from registry.models import Blob
+from registry.models import Blob, Version
 from tests.bugversions.conftest import WHY
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,7 +109,29 @@ def test_a_retired_rule_gives_the_original_again(axios, anyone, repacked, operat
     manifest = shown(anyone)
     editing.retire(repacked, reason="it was harmless", actor=operator)
     assert shown(anyone)["dist"]["tarball"].endswith("/axios/-/axios-1.14.1.tgz")
+    assert fetched(anyone, manifest).status == 200, "a lockfile of meanwhile names it"
+
+
+def test_a_version_that_is_forbidden_or_gone_is_not_to_be_had_repacked(axios, anyone, repacked, rule):
+    manifest = shown(anyone)
+    rule("axios", "1.14.1", "forbid")
+    assert fetched(anyone, manifest).status == 451
+    Version.objects.filter(number="1.14.1").update(unpublished_at=timezone.now())
+    assert fetched(anyone, manifest).status in (404, 451)
+    editing.retire(BugVersion.objects.get(action="forbid"), reason="it is gone anyway", actor=Actor.system("a test"))
     assert fetched(anyone, manifest).status == 404
+
+
+def test_one_that_was_made_for_another_text_of_the_rule_stays_to_be_had(axios, anyone, repacked, operator, heard):
+    first = shown(anyone)
+    changed = Rule("axios", "1.14.1", "override", WHY, overrides={"scripts": {"postinstall": "true"}}, repack=True)
+    editing.change(repacked, changed, actor=operator)
+    heard()
+    second = shown(anyone)
+    assert fetched(anyone, first).status == fetched(anyone, second).status == 200
+    back = Rule("axios", "1.14.1", "override", WHY, overrides=NOTHING, repack=True)
+    editing.change(BugVersion.objects.get(), back, actor=operator)
+    assert shown(anyone)["dist"] == first["dist"]
 
 
 def test_a_range_has_those_repacked_that_are_still_to_come(axios, anyone, rule, heard, later):
