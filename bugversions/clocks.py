@@ -14,14 +14,15 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from bugversions.editing import require_reason, touch
+from bugversions.editing import require_reason
 from bugversions.events import FROZEN, HOLD_ENDED, HOLD_SET, THAWED
 from bugversions.models import BugVersion, Clock, Freeze, Hold
-from registry import access, patterns
+from registry import access, lifecycle, patterns
 from registry.errors import Conflict, Invalid
 from registry.models import Package, Version
 from registry.models.package import PackageQuerySet
 
+_OURS = Actor.system("bugversions")
 _LONGEST_HOLD = 10 * 365 * 24 * 3600
 # A transaction that brings versions in and cannot see a new hold yet has ended after so long.
 _UNDER_WAY = timedelta(minutes=10)
@@ -92,7 +93,8 @@ def look_again(begun: datetime) -> list[str]:
     nor theirs it. Returns which packages that are."""
     limits = _limits(Hold.objects.all(), Freeze.objects.order_by("-pk")[:1])
     with transaction.atomic():
-        return touch(_names(Q(born__gt=min(limits), first_seen_at__gt=begun - _UNDER_WAY))) if limits else []
+        which = Q(born__gt=min(limits), first_seen_at__gt=begun - _UNDER_WAY) if limits else Q(pk__in=[])
+        return lifecycle.touch_all(_names(which), actor=_OURS)
 
 
 def tell() -> list[str]:
@@ -102,7 +104,7 @@ def tell() -> list[str]:
         clock = Clock.objects.select_for_update(no_key=True).get(pk=1)
         before, clock.told_until = clock.told_until, timezone.now()
         clock.save(update_fields=["told_until"])
-        return touch(_changed(before, clock.told_until))
+        return lifecycle.touch_all(_changed(before, clock.told_until), actor=_OURS)
 
 
 def _ago(seconds: int) -> datetime:
@@ -111,7 +113,7 @@ def _ago(seconds: int) -> datetime:
 
 def _touch_young(limit: datetime, actor: Actor) -> None:
     """Those with a younger version are shown differently; all others stay as they are, and need not be built again."""
-    touch(_names(Q(born__gt=limit)), actor)
+    lifecycle.touch_all(_names(Q(born__gt=limit)), actor=actor)
 
 
 def _changed(start: datetime, end: datetime) -> Iterator[str]:

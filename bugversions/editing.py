@@ -1,25 +1,23 @@
 """Rules come to be, change and go here: row, revision of the package, and event, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet, Value
-from django.db.models.functions import Greatest, Now
+from django.db.models import QuerySet
 
 from audit import journal
 from audit.actors import Actor
 from audit.models import Event
 from bugversions import values
-from bugversions.events import RULE_ADDED, RULE_CHANGED, RULE_RETIRED, RULE_UNDONE, RULES_APPLIED
+from bugversions.events import RULE_ADDED, RULE_CHANGED, RULE_RETIRED, RULE_UNDONE
 from bugversions.models import LOCAL, BugVersion
 from bugversions.values import Rule
-from registry import access, generation, lifecycle
+from registry import access, lifecycle
 from registry.errors import Conflict, Invalid, NotFound
-from registry.models import Package
 
 _LEAST_REASON = 10
 _BATCH = 500
@@ -59,7 +57,7 @@ def retire(row: BugVersion, *, reason: str, actor: Actor) -> None:
     reason = require_reason(reason)
     with transaction.atomic():
         if BugVersion.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
-            touch([row.package])
+            lifecycle.touch_all([row.package], actor=actor)
             subject, rule = f"package:{row.package}", said(row)
             journal.record(RULE_RETIRED, subject, actor=actor, action=row.action, reason=reason, rule=rule)
 
@@ -78,7 +76,7 @@ def undo(event: Event, *, reason: str, actor: Actor) -> None:
     before = {**facts.get("before", {})} if event.kind == RULE_CHANGED.name else {**facts["rule"]}
     with transaction.atomic():
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
-        touch({row.package, before["package"]})
+        lifecycle.touch_all({row.package, before["package"]}, actor=actor)
         for name in _FIELDS:
             setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before.get(name, False))
         row.is_active = event.kind != RULE_ADDED.name
@@ -156,7 +154,7 @@ def _save(row: BugVersion, rule: Rule, kind: Any, facts: dict[str, Any], actor: 
         setattr(row, name, value)
     row.is_active = True
     row.save()
-    touch(packages)
+    lifecycle.touch_all(packages, actor=actor)
     journal.record(
         kind, f"package:{row.package}", actor=actor, action=row.action, reason=row.reason, rule=said(row), **facts
     )
@@ -195,7 +193,7 @@ def replace_sources(lists: Mapping[str, Sequence[Rule]], *, actor: Actor) -> Dif
     diff, touched = Diff(), set[str]()
     for source, rules in lists.items():
         touched |= _replace_source(source, rules, diff)
-    diff.packages.extend(touch(touched, actor=actor))
+    diff.packages.extend(lifecycle.touch_all(touched, actor=actor))
     for texts in (diff.added, diff.changed, diff.removed):
         texts.sort()
     return diff
@@ -234,19 +232,3 @@ def _update(row: BugVersion, rule: Rule) -> bool:
     before = row.reason, row.replacement, row.overrides
     row.reason, row.replacement, row.overrides = rule.reason, rule.replacement, dict(rule.overrides)
     return before != (row.reason, row.replacement, row.overrides)
-
-
-def touch(names: Iterable[str], actor: Actor | None = None) -> list[str]:
-    """Raise the revisions of these packages, of those that are here; returns which they are.
-
-    Each is told of in the journal: search and those who follow us look at it anew.
-    """
-    names, found = sorted(set(names)), list[str]()
-    for start in range(0, len(names), _BATCH):
-        rows = Package.objects.filter(name__in=names[start : start + _BATCH])
-        found += rows.order_by("name").select_for_update(no_key=True).values_list("name", flat=True)
-        rows.update(revision=Greatest(F("revision") + 1, Value(lifecycle.first_revision())), updated_at=Now())
-    subjects = [f"package:{name}" for name in found]
-    journal.record_all(RULES_APPLIED, subjects, actor=actor or Actor.system("bugversions"))
-    transaction.on_commit(generation.advance)
-    return found

@@ -13,7 +13,6 @@ RULES_IMPORTED = define(
     ["packages", "diff"],
 )
 IMPORT_REFUSED = define("bugversions.refused", "what {source} says was refused: {reason}")
-RULES_APPLIED = define("package.rules.changed", "what readers see of {subject} changed by a rule")
 HOLD_SET = define("hold.set", "{actor} holds {subject} for {seconds} s: {reason}", ["allowed", "upstream"])
 HOLD_ENDED = define("hold.ended", "{actor} does not hold {subject} any more: {reason}")
 FROZEN = define("freeze.began", "{actor} serves nothing that was published after {since}: {reason}")

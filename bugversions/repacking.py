@@ -18,10 +18,10 @@ from django.db import transaction
 
 from audit import journal
 from audit.actors import Actor
-from bugversions import editing, rewriting, values
+from bugversions import rewriting, values
 from bugversions.events import TARBALL_REPACKED
 from bugversions.models import BugVersion, Repacked
-from registry import blobs, flight, jsontext, upstream
+from registry import blobs, flight, jsontext, lifecycle, upstream
 from registry.digests import Digests
 from registry.errors import Invalid, TooLarge
 from registry.models import Blob, Version
@@ -100,7 +100,7 @@ def _record(rule: BugVersion, version: Version, original: Blob, digests: Digests
         place = {"package": rule.package, "number": version.number, "blob": blob}
         Repacked.objects.filter(**place).delete()  # the newest counts
         Repacked.objects.create(**place, original=original.sha512, overrides=rule.overrides)
-        editing.touch([rule.package])
+        lifecycle.touch_all([rule.package], actor=_OURS)
         subject = f"package:{rule.package}"
         journal.record(TARBALL_REPACKED, subject, actor=_OURS, version=version.number, sha512=digests.sha512)
 

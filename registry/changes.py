@@ -87,4 +87,5 @@ def _name(event: Event) -> str:
 
 def _change(event: Event, state: _State) -> Change:
     version = event.facts.get("version")
-    return Change(event.place, _name(event), event.kind, version, state.revision, state.is_gone)
+    is_refused = bool(event.facts.get("refused"))  # by a rule or a private scope (`lifecycle.touch_all`)
+    return Change(event.place, _name(event), event.kind, version, state.revision, state.is_gone or is_refused)

@@ -61,13 +61,10 @@ class Integrity:
         strongest = next((algorithm for algorithm in _SIZES if algorithm in promised), None)
         return cls(strongest, frozenset(promised[strongest])) if strongest else None
 
-    @property
-    def sha512_hex(self) -> str | None:
-        """The name of the only blob that can match; None when that cannot be known beforehand."""
-        if self.algorithm != "sha512" or len(self.hashes) != 1:
-            return None
-        (digest,) = self.hashes
-        return digest.hex()
+    def admits(self, *, sha512: str, sha1: str) -> bool:
+        """Whether bytes with these hashes, in hex, are shown to be the promised ones."""
+        known = {"sha512": sha512, "sha1": sha1}.get(self.algorithm)
+        return known is not None and bytes.fromhex(known) in self.hashes
 
     def checker(self) -> "Checker":
         """A fresh check of one stream of bytes."""

@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 
 from audit import journal
 from audit.actors import Actor
+from audit.facts import storable_text
 from registry import access, tokens
 from registry.errors import Invalid
 from registry.events import TOKEN_CREATED, USER_CREATED
@@ -81,7 +82,7 @@ def _admit(one: Newcomer, report: Report, actor: Actor) -> User | None:
     try:
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
-        report.refused[one.name[:100]] = "; ".join(error.messages)
+        report.refused[storable_text(one.name)[:100]] = "; ".join(error.messages)
         return None
     try:
         with transaction.atomic():

@@ -1,6 +1,7 @@
 """What happens to a package as a whole."""
 
 import time
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,14 @@ from django.db.models import F, Value
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
+from audit import journal
+from audit.actors import Actor
 from registry import access, generation, jsontext, manifests, packuments
+from registry.events import VIEW_CHANGED
 from registry.models import Package, Version
 from registry.names import PackageName
+
+_BATCH = 500
 
 
 def lock(name: PackageName) -> Package:
@@ -49,6 +55,24 @@ def touch(package: Package) -> None:
     raised = Greatest(F("revision") + 1, Value(first_revision()))
     Package.objects.filter(pk=package.pk).update(revision=raised, updated_at=Now())
     transaction.on_commit(generation.advance)
+
+
+def touch_all(names: Iterable[str], *, actor: Actor, refused: Collection[str] = ()) -> list[str]:
+    """Raise the revisions of those of these packages that are here, and return which they are.
+
+    That is for what readers see differently by rules. Each is told of in the journal, so that search and those who
+    follow us look at it anew; `refused` are names of which nothing is served any more.
+    """
+    names, found = sorted(set(names)), list[str]()
+    for start in range(0, len(names), _BATCH):
+        rows = Package.objects.filter(name__in=names[start : start + _BATCH])
+        found += rows.order_by("name").select_for_update(no_key=True).values_list("name", flat=True)
+        rows.update(revision=Greatest(F("revision") + 1, Value(first_revision())), updated_at=Now())
+    for is_refused in (False, True):
+        subjects = [f"package:{name}" for name in found if (name in refused) is is_refused]
+        journal.record_all(VIEW_CHANGED, subjects, actor=actor, refused=is_refused)
+    transaction.on_commit(generation.advance)
+    return found
 
 
 def moment(when: datetime) -> str:

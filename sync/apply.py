@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from audit.actors import Actor
+from audit.facts import storable_text
 from registry import jsontext, semver
 from registry.errors import Forbidden
 from registry.ingesting import Changes, Incoming, ingest
@@ -28,6 +29,8 @@ class Outcome:
 
     plan: Plan
     versions: int
+    # What of theirs is no version that can be kept, in sentences.
+    left_out: tuple[str, ...] = ()
     # For a human, when so much is gone upstream that only one may believe it.
     question: str = ""
     removal: Removal | None = None
@@ -40,19 +43,20 @@ def bring_in(name: PackageName, body: bytes, upstream: Upstream) -> Outcome:
         return Outcome(Plan((), (), ()), 0, removal=removal)
     digests = theirs.digests
     ours, gone = _ours(name)
-    todo = plan.compare(digests, ours, gone, doubts.confirmed(name, upstream))
-    kept = _kept(name, theirs, todo)
+    confirmed = doubts.confirmed(name, upstream, is_holding=plan.is_holding(digests))
+    todo = plan.compare(digests, ours, gone, confirmed)
+    kept, left_out = _kept(name, theirs, todo), list[str]()
     changes = Changes(
         head=kept.head,
         tags=kept.tags,
-        added=list(_incoming(name, theirs, todo.added, digests, upstream)),
-        edited=list(_incoming(name, theirs, todo.edited, digests, upstream)),
+        added=list(_incoming(name, theirs, todo.added, upstream, left_out)),
+        edited=list(_incoming(name, theirs, todo.edited, upstream, left_out)),
         removed=todo.removed,
         is_restricted=Migration.objects.restricts(name, upstream),
     )
     require = partial(_require_still, name, upstream)
     ingest(name, changes, origin=upstream.name, actor=Actor.upstream(upstream.name), require=require)
-    return Outcome(todo, len(digests), doubts.seen(name, upstream, todo))
+    return Outcome(todo, len(digests), tuple(left_out), doubts.seen(name, upstream, todo))
 
 
 def _require_still(name: PackageName, upstream: Upstream) -> None:
@@ -90,7 +94,7 @@ def _ours(name: PackageName) -> tuple[dict[str, str], frozenset[str]]:
 
 
 def _incoming(
-    name: PackageName, theirs: Theirs, numbers: Iterable[str], digests: dict[str, str], upstream: Upstream
+    name: PackageName, theirs: Theirs, numbers: Iterable[str], upstream: Upstream, left_out: list[str]
 ) -> Iterator[Incoming]:
     """The versions, decoded one at a time. One that is no manifest is left out; it cannot spoil the others."""
     times = theirs.head.get("time")
@@ -101,14 +105,15 @@ def _incoming(
             texts = fragments(manifest, name, number)
             dist = jsontext.decode(manifest.get("dist", "null"))
         except ValueError as error:
-            logger.warning("%s@%s of %s is left out: %s", name, number, upstream, error)
+            left_out.append(storable_text(f"{name}@{number[:100]} of {upstream} is left out: {error}")[:400])
+            logger.warning(left_out[-1])
             continue
         yield Incoming(
             number=number,
             order_key=order_key,
             texts=texts,
             source_url=_source_url(dist, name, number, upstream),
-            source_digest=digests[number],
+            source_digest=reading.digest(theirs.versions[number]),
             published_at=_moment(times.get(number)) if isinstance(times, dict) else None,
         )
 

@@ -1,6 +1,7 @@
 """Remembers that an upstream is ill, in its row, where an operator can see and reset it.
 
-It opens after several failures in a row, for longer each time up to a minute; one success closes it. While it is open
+It opens after several failures in a row, for longer each time up to a minute, or for as long as the upstream asks
+for, an hour at most (`sync.http`); one success closes it. While it is open
 nothing is asked, so that readers get what is here at once.
 """
 
@@ -52,9 +53,10 @@ def failed(upstream: Asked, error: UpstreamError) -> None:
         .update(failures=F("failures") + 1, last_error=error.sentence[:1000])
     )
     failures = _rows(upstream).values_list("failures", flat=True).get(pk=upstream.pk) if counted else 0
-    rest = error.retry_after or (2.0 ** min(failures - TOLERATED, 6) if failures >= TOLERATED else 0.0)
+    ours = min(2.0 ** min(failures - TOLERATED, 6), LONGEST_REST) if failures >= TOLERATED else 0.0
+    rest = error.retry_after or ours
     if rest > 0:
-        until = timezone.now() + timedelta(seconds=min(rest, LONGEST_REST))
+        until = timezone.now() + timedelta(seconds=rest)
         _rows(upstream).filter(pk=upstream.pk).update(resting_until=until)
     generation.advance()
 

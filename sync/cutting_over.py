@@ -8,19 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from audit import journal
-from audit.actors import Actor
+from audit.actors import Actor, ActorKind
+from audit.models import Event
 from registry import access, jsontext, lifecycle, manifests, people
 from registry.errors import Conflict
+from registry.events import USER_CREATED
 from registry.models import DistTag, Grant, Maintainer, Member, Package, Scope, Team, User, Version
 from registry.orgs import DEVELOPERS
 from sync import migrating, rules
 from sync.comparing import Difference
 from sync.events import MIGRATION_CUT_OVER, MIGRATION_TAKEN_BACK
+from sync.http import UpstreamError
 from sync.models import Doubt, Freshness, Migration, ScopeRule, SyncTask
 
 _TOLD = 5
@@ -49,7 +53,9 @@ def cut_over(
     reason = migrating.require_reason(reason)
     if migration.cut_over_at is not None:
         raise Conflict(f"{migration.pattern} was cut over already")
-    compared = list(migrating.status(migration))
+    migrating.require_not_stopped(migration)
+    _require_no_narrower(migration)
+    compared, trouble = _compare(migration, is_forced=is_forced)
     differing = [one for one in compared if not one.is_complete]
     if differing and not is_forced:
         raise Conflict(f"not everything is here: {_told(differing)}. Wait for the tasks, or force it")
@@ -65,9 +71,33 @@ def cut_over(
         Migration.objects.filter(pk=migration.pk).update(**facts)
         journal.record(
             MIGRATION_CUT_OVER, f"rule:{migration.pattern}", actor=actor, upstream=migration.upstream.name,
-            reason=reason, names=done.packages, differing=[str(one) for one in differing],
+            reason=reason, names=done.packages, differing=[*trouble, *map(str, differing)],
         )  # fmt: skip
     return done
+
+
+def _compare(migration: Migration, *, is_forced: bool) -> tuple[list[Difference], list[str]]:
+    """With the old registry as it is; who forces it does not need one that answers. What it failed of comes second."""
+    try:
+        return list(migrating.status(migration)), []
+    except UpstreamError as error:
+        if not is_forced:
+            raise
+        return [], [error.sentence]
+
+
+def _require_no_narrower(migration: Migration) -> None:
+    """The whole scope becomes private: what a narrower rule brings in would not be served any more."""
+    if not migration.pattern.startswith("@") or not migration.pattern.endswith("/*"):
+        return
+    scope, modes = migration.pattern.removesuffix("*"), ScopeRule.FROM_UPSTREAMS
+    narrower = ScopeRule.objects.filter(pattern__startswith=scope, mode__in=modes).exclude(pattern=migration.pattern)
+    names = sorted(narrower.values_list("pattern", flat=True))
+    if names:
+        raise Conflict(
+            f"{', '.join(names[:_TOLD])} in it come from elsewhere by rules of their own, and the whole scope becomes "
+            "private: cut those over first, or remove their rules (manage.py rule remove)"
+        )
 
 
 def _told(differing: Sequence[Difference]) -> str:
@@ -104,9 +134,10 @@ def _make_ours(migration: Migration, extra: Sequence[User]) -> CutOver:
 
 
 def _known_people(migration: Migration) -> Any:
-    """Where anybody signs up, a name proves nothing of who came after the migration began."""
-    known = User.objects.filter(is_active=True)
-    return known.filter(date_joined__lt=migration.started_at) if settings.SIGNUP == "open" else known
+    """A name proves nothing of who chose it after the migration began; operators know whom they make or bring over."""
+    made = Event.objects.filter(kind=USER_CREATED.name, subject=Concat(Value("user:"), OuterRef("username")))
+    by_operators = Exists(made.filter(actor_kind=ActorKind.SYSTEM))
+    return User.objects.filter(Q(date_joined__lt=migration.started_at) | by_operators, is_active=True)
 
 
 def _make_owners(package: Package, users: Sequence[User]) -> list[tuple[str, str]]:
@@ -146,16 +177,19 @@ def _people(scope: str) -> list[str]:
 
 def _maintainers(head: dict[str, object]) -> list[str]:
     listed = head.get("maintainers")
-    named = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return [name for name in named if isinstance(name, str)]
+    return _names([one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else [])
+
+
+def _names(found: Sequence[object]) -> list[str]:
+    """Those that somebody may have: a database cannot hold half a letter, nor NUL."""
+    return [name for name in found if isinstance(name, str) and name.isprintable()]
 
 
 def _latest_publisher(package: Package) -> list[str]:
     """Who published its latest version, where the old registry kept no maintainers: Verdaccio does not."""
     rows = DistTag.objects.filter(package=package, tag="latest").values_list("version__manifest", flat=True)
     somebody = [manifests.parse(text).get("_npmUser") for text in rows]
-    names = [one.get("name") for one in somebody if isinstance(one, dict)]
-    return [name for name in names if isinstance(name, str)]
+    return _names([one.get("name") for one in somebody if isinstance(one, dict)])
 
 
 def _as_ours(head: dict[str, object], package: Package) -> dict[str, object]:

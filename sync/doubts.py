@@ -3,9 +3,10 @@
 - **First look**: noticed, and served as before. A task for the second look is made when its time has come.
 - **Second look**, `LARDER_CONFIRM_SECONDS` later or more, says the same: tombstones. In between it is there again:
   forgotten.
-- **Too much**: most versions of a package, more than `LARDER_MASS_REMOVAL` packages of an upstream in a day, a package
-  that is brought over from an old registry. It stays, and the task is refused with the reason. A human believes it or
-  keeps it (`manage.py removals`). What they believe is what they saw: what goes later is another question.
+- **Too much**: most versions of a package, more than `LARDER_MASS_REMOVAL` packages of an upstream that are gone or
+  lose versions in a day, anything that is brought over from an old registry. It stays, and the task is refused with the
+  reason. A human believes it or keeps it (`manage.py removals`). What they believe is what they saw: what goes later is
+  another question.
 """
 
 from collections.abc import Collection
@@ -14,19 +15,20 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
 from registry import access, burying
 from registry.errors import Invalid, NotFound
-from registry.models import Package
+from registry.models import Package, Version
 from registry.names import PackageName
 from sync import queue, routing
 from sync.events import REMOVAL_ASKED, REMOVAL_BELIEVED, REMOVAL_KEPT
 from sync.models import Doubt, ScopeRule, SyncTask, Upstream
 from sync.models.doubt import patience
-from sync.plan import Plan
+from sync.plan import MASS_REMOVAL, Plan
 
 _LEAST_REASON = 10
 State = Doubt.State
@@ -42,10 +44,16 @@ def is_due(name: PackageName, upstream: Upstream) -> bool:
     return doubt is not None and (doubt.is_gone(now) or bool(doubt.confirmed(now)))
 
 
-def confirmed(name: PackageName, upstream: Upstream) -> frozenset[str]:
-    """The versions whose absence was seen long enough ago to be believed when it is seen again."""
+def confirmed(name: PackageName, upstream: Upstream, *, is_holding: bool = False) -> frozenset[str]:
+    """The versions whose absence was seen long enough ago to be believed when it is seen again.
+
+    `is_holding`: the upstream shows npm's placeholder in their place.
+    """
     doubt = _find(name, upstream)
-    return doubt.confirmed(timezone.now()) if doubt else frozenset()
+    if doubt is None:
+        return frozenset()
+    is_much = not is_holding and _is_much(doubt)
+    return doubt.of_a_human if is_much else doubt.confirmed(timezone.now())
 
 
 def seen(name: PackageName, upstream: Upstream, plan: Plan) -> str:
@@ -69,7 +77,8 @@ def seen(name: PackageName, upstream: Upstream, plan: Plan) -> str:
             _keep_or_forget(doubt)
             return ""
         answer = f"{upstream} does not list {len(waiting)} versions of {name} any more"
-        return _settle(doubt, answer, is_much=plan.is_mass or (was_asking and bool(before & set(waiting))))
+        is_much = plan.is_mass or (was_asking and bool(before & set(waiting)))
+        return _settle(doubt, answer, is_much=is_much or (not plan.is_holding and _is_much(doubt)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,6 @@ def gone(name: PackageName, upstream: Upstream, answer: str) -> Removal | None:
 
     None: nothing of it is here from that upstream.
     """
-    is_moving = routing.route(name).mode == ScopeRule.Mode.MIGRATE
     with transaction.atomic():  # the package is locked before the doubt, wherever both are
         here = Package.objects.filter(name=str(name), origin=upstream.name, unpublished_at=None)
         if here.select_for_update(no_key=True).only("pk").first() is None:
@@ -94,8 +102,7 @@ def gone(name: PackageName, upstream: Upstream, answer: str) -> Removal | None:
         if doubt.is_kept:
             return Removal(f"{answer}; kept: {doubt.reason}")
         doubt.gone_since = doubt.gone_since or timezone.now()
-        # What is brought over from an old registry is not let go because that one is being emptied, or hides it.
-        is_much = is_moving or _is_much(doubt)
+        is_much = _is_much(doubt)
         if doubt.is_gone(timezone.now()) and (doubt.is_believed or not is_much):
             burying.bury(name, origin=upstream.name, reason=answer, actor=Actor.upstream(upstream.name))
             doubt.delete()
@@ -127,11 +134,29 @@ def _keep_or_forget(doubt: Doubt) -> None:
 
 
 def _is_much(doubt: Doubt) -> bool:
-    """Whether so many packages of the upstream are gone, or went in the last day, that it is rather ill."""
-    upstream = doubt.upstream
-    open_ones = Doubt.objects.filter(upstream=upstream, is_kept=False, is_believed=False).exclude(gone_since=None)
-    buried = Package.objects.filter(origin=upstream.name, unpublished_at__gte=timezone.now() - timedelta(days=1))
-    return open_ones.exclude(pk=doubt.pk).count() + buried.count() >= settings.MASS_REMOVAL
+    """Whether so much is gone, or went in the last day, that the upstream is rather ill.
+
+    What is brought over from an old registry is not let go because that one is being emptied, or hides it.
+    """
+    if routing.route(PackageName.parse(doubt.name)).mode == ScopeRule.Mode.MIGRATE:
+        return True
+    lately = timezone.now() - timedelta(days=1)
+    return _is_most_of_it(doubt, lately) or _are_many(doubt, lately)
+
+
+def _is_most_of_it(doubt: Doubt, lately: datetime) -> bool:
+    versions = Version.objects.filter(package__name=doubt.name)
+    gone = len(doubt.numbers) + versions.filter(unpublished_at__gte=lately).count()
+    return gone >= MASS_REMOVAL and gone * 2 > versions.published().count() + gone - len(doubt.numbers)
+
+
+def _are_many(doubt: Doubt, lately: datetime) -> bool:
+    """Packages that are gone, or lose versions."""
+    is_open = Q(gone_since__isnull=False, is_kept=False, is_believed=False) | ~Q(numbers={})
+    others = Doubt.objects.filter(is_open, upstream=doubt.upstream).exclude(pk=doubt.pk).count()
+    lost = Version.objects.filter(package=OuterRef("pk"), unpublished_at__gte=lately)
+    touched = Package.objects.filter(origin=doubt.upstream.name, updated_at__gte=lately).exclude(name=doubt.name)
+    return others + touched.filter(Exists(lost)).count() >= settings.MASS_REMOVAL
 
 
 def _find(name: PackageName, upstream: Upstream) -> Doubt | None:

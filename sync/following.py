@@ -148,7 +148,8 @@ def _up_to_a_gap(page: Page, since: str, seen_before: str) -> Page:
 
 def _take(upstream: Upstream, cursor: FeedCursor, page: Page, newest: str) -> bool:
     """Store the tasks of a page, and that we have come so far. False: somebody else has, in the meantime."""
-    upto = page.upto if page.changes or _is_behind(cursor.since, page.upto) else cursor.since
+    is_further = _is_behind(cursor.since, page.upto) or (page.changes and not _is_behind(page.upto, cursor.since))
+    upto = page.upto if is_further else cursor.since
     wanted = sorted(_wanted(page.changes, upstream))  # in one order, so that two who follow never wait for each other
     with transaction.atomic():
         as_read = FeedCursor.objects.filter(pk=cursor.pk, since=cursor.since)
@@ -169,7 +170,7 @@ def _wanted(changes: Iterable[Change], upstream: Upstream) -> Iterator[tuple[str
         except Invalid:  # a design document of CouchDB's
             continue
         route = routing.route(name)
-        if route.upstream is None or route.upstream.pk != upstream.pk:
+        if upstream.pk not in {one.pk for one in route.upstreams}:
             continue
         if route.is_here or (is_mirrored(route) and not change.is_gone):
             yield str(name), is_eager(route)

@@ -59,7 +59,7 @@ def start(
     found = _listed(old, pattern, names_of(by_hand))
     with transaction.atomic():
         rules.put(pattern, ScopeRule.Mode.MIGRATE, [upstream], tarballs=None, is_migrating=True, actor=actor)
-        facts = {"upstream": old, "listed": by_hand, "is_restricted": is_restricted}
+        facts = {"upstream": old, "listed": by_hand, "is_restricted": is_restricted, "stopped_at": None}
         migration, _ = Migration.objects.update_or_create(pattern=pattern, defaults=facts)
         if is_restricted:
             _restrict(migration)
@@ -72,12 +72,20 @@ def start(
 
 
 def stop(migration: Migration, *, reason: str, actor: Actor) -> None:
-    """Bring nothing over any more. Its rule stays as it is until an operator changes it, and what has come stays."""
+    """Copy, follow and compare no more. What has come stays, and the rule becomes one of mode `proxy`.
+
+    What somebody asks for comes from the old registry still, and is restricted as before, until an operator changes
+    the rule.
+    """
     access.require_operator(actor)
     reason = require_reason(reason)
+    if migration.cut_over_at is not None:
+        raise Conflict(f"{migration.pattern} was cut over: there is nothing to stop, only a way back (migration back)")
     with transaction.atomic():
         lock(migration, is_cut_over=False)
-        Migration.objects.filter(pk=migration.pk).delete()
+        Migration.objects.filter(pk=migration.pk).update(stopped_at=timezone.now(), error="")
+        mode, names = ScopeRule.Mode.PROXY, [migration.upstream.name]
+        rules.put(migration.pattern, mode, names, is_migrating=True, actor=actor)
         journal.record(MIGRATION_STOPPED, f"rule:{migration.pattern}", actor=actor, reason=reason)
 
 
@@ -141,7 +149,14 @@ def _ask_for(migration: Migration, found: listing.Listing) -> None:
 
 
 def status(migration: Migration) -> Iterator[Difference]:
-    """How each package differs at this moment: those that the old registry lists, and those that came from there."""
+    """How each package differs at this moment: those that the old registry lists, and those that came from there.
+
+    Raises `Conflict` after the cut-over: the old registry is not asked any more.
+    """
+    if migration.cut_over_at is not None:
+        raise Conflict(
+            f"{migration.pattern} was cut over on {migration.cut_over_at:%Y-%m-%d}: the old registry is not asked again"
+        )
     found = _listed(migration.upstream, migration.pattern, names_of(migration.listed)).names
     here = names_of(list(came(migration).filter(unpublished_at=None).values_list("name", flat=True)))
     mine = {str(name): name for name in _mine(migration, [*found, *here])}
@@ -166,8 +181,16 @@ def fits(pattern: str, field: str) -> Q:
 def lock(migration: Migration, *, is_cut_over: bool) -> None:
     """Keep others from deciding about it too, and syncs from bringing anything in. Raises `Conflict`."""
     row = Migration.objects.select_for_update(no_key=True).filter(pk=migration.pk).first()
+    if row is not None:
+        require_not_stopped(row)
     if row is None or (row.cut_over_at is not None) is not is_cut_over:
         raise Conflict(f"somebody else has just decided about {migration.pattern}: see what became of it")
+
+
+def require_not_stopped(migration: Migration) -> None:
+    """Raise `Conflict` for one that was stopped."""
+    if migration.stopped_at is not None:
+        raise Conflict(f"{migration.pattern} was stopped: manage.py migration start goes on with it")
 
 
 def require_reason(text: str) -> str:
@@ -180,7 +203,8 @@ def require_reason(text: str) -> str:
 def _mine(migration: Migration, names: Iterable[PackageName]) -> list[PackageName]:
     """Those that no more specific rule is about."""
     ruled = set(ScopeRule.objects.values_list("pattern", flat=True)) | {migration.pattern}
-    return [name for name in names if next(one for one in patterns.fitting(name) if one in ruled) == migration.pattern]
+    first = ((name, next((one for one in patterns.fitting(name) if one in ruled), None)) for name in names)
+    return [name for name, pattern in first if pattern == migration.pattern]
 
 
 def _restrict(migration: Migration) -> None:

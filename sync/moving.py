@@ -13,7 +13,7 @@ from registry.models import Package
 from registry.names import PackageName
 from sync import routing, rules, upstreams
 from sync.events import UPSTREAM_MOVED, UPSTREAM_REMOVED
-from sync.models import Doubt, Freshness, ScopeRule, SyncTask, Upstream
+from sync.models import Doubt, Freshness, Migration, ScopeRule, SyncTask, Upstream
 
 
 def move(name: str, to: str, packages: Collection[PackageName] = (), *, actor: Actor) -> int:
@@ -43,6 +43,7 @@ def remove(name: str, *, to: str | None = None, actor: Actor) -> None:
     with transaction.atomic():
         if name == routing.DEFAULT and routing.default_upstream() is not None:
             raise Invalid(f"{name} is the upstream of LARDER_UPSTREAM_URL: set that to none, or switch {name} off")
+        _require_no_migration(name)
         if to is None:
             [upstream] = upstreams.locked([name])
             _require_unused(upstream)
@@ -52,6 +53,7 @@ def remove(name: str, *, to: str | None = None, actor: Actor) -> None:
             _move_rules(upstream, heir)
             SyncTask.objects.live().filter(upstream=upstream).update(upstream=heir)
         SyncTask.objects.filter(upstream=upstream).update(upstream=None)  # what is over stays to be read
+        Migration.objects.filter(upstream=upstream).delete()  # those that are over; there is no way back from here
         upstream.delete()
         journal.record(UPSTREAM_REMOVED, f"upstream:{name}", actor=actor, to=to)
         transaction.on_commit(routing.forget)
@@ -62,6 +64,15 @@ def _pair(name: str, to: str) -> tuple[Upstream, Upstream]:
         raise Invalid(f"{name} cannot be moved to itself: name another upstream")
     upstream, heir = upstreams.locked([name, to])
     return upstream, heir
+
+
+def _require_no_migration(name: str) -> None:
+    patterns = Migration.objects.under_way().filter(upstream__name=name).values_list("pattern", flat=True)
+    if patterns:
+        raise Invalid(
+            f"{', '.join(patterns)} is being migrated from {name}: cut it over, or stop that first "
+            "(manage.py migration cutover|stop)"
+        )
 
 
 def _require_all(packages: Collection[PackageName], rows: QuerySet[Package], upstream: Upstream) -> None:

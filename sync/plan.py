@@ -21,6 +21,8 @@ class Plan:
     doubted: tuple[str, ...] = ()
     # So many of them that it takes a human to believe it.
     is_mass: bool = False
+    # npm's placeholder for what it took away for security's sake: that is believed however much it is.
+    is_holding: bool = False
 
     def __str__(self) -> str:
         parts = [
@@ -52,6 +54,7 @@ def compare(
         removed=tuple(number for number in missing if number in confirmed),
         doubted=tuple(number for number in missing if number not in confirmed),
         is_mass=bool(missing) and is_many and not is_holding(theirs),
+        is_holding=is_holding(theirs),
     )
 
 

@@ -172,9 +172,9 @@ def note(task: SyncTask, line: str) -> None:
     _mine(task).update(log=Right(log, _LOG_SIZE))
 
 
-def finish(task: SyncTask, *, skipped: int = 0) -> None:
-    """The wish is fulfilled, but for the versions that were skipped."""
-    _end(task, State.DONE, skipped=skipped, error="", needs_human=False)
+def finish(task: SyncTask, *, skipped: int = 0, needs_human: bool = False) -> None:
+    """The wish is fulfilled, but for the versions that were skipped; of these a human may have to know."""
+    _end(task, State.DONE, skipped=skipped, error="", needs_human=needs_human)
 
 
 def refuse(task: SyncTask, reason: str) -> None:

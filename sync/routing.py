@@ -18,7 +18,7 @@ says that something was committed.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,8 +126,13 @@ def barring_now(name: PackageName) -> ScopeRule | None:
     """
     if not ScopeRule.objects.exclude(mode__in=ScopeRule.FROM_UPSTREAMS).exists():
         return None
-    rule = _fitting(_rules(), name)
-    return rule if rule is not None and rule.mode not in ScopeRule.FROM_UPSTREAMS else None
+    return _barring(_rules(), name)
+
+
+def barred_now(names: Iterable[str]) -> set[str]:
+    """Those of the names that must come from nowhere, by rules as they are in the rows."""
+    rules = _rules()
+    return {name for name in names if _barring(rules, PackageName.parse(name))}
 
 
 def forget() -> None:
@@ -151,6 +156,11 @@ def default_upstream() -> Upstream | None:
 def _fitting(rules: Mapping[str, ScopeRule], name: PackageName) -> ScopeRule | None:
     """The most specific rule for `name`."""
     return next((rules[pattern] for pattern in patterns.fitting(name) if pattern in rules), None)
+
+
+def _barring(rules: Mapping[str, ScopeRule], name: PackageName) -> ScopeRule | None:
+    rule = _fitting(rules, name)
+    return rule if rule is not None and rule.mode not in ScopeRule.FROM_UPSTREAMS else None
 
 
 def _reserved(name: PackageName, rule: ScopeRule | None) -> str | None:

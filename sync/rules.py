@@ -35,6 +35,7 @@ def put(
     with transaction.atomic():
         if not is_migrating:
             _require_no_migration(pattern)
+            _require_no_migrating(pattern, mode)
         chosen = upstreams.locked(names)
         rule, is_new = ScopeRule.objects.get_or_create(pattern=_as_spelled(pattern), defaults={"mode": mode})
         previous = None if is_new else {"mode": rule.mode, "upstreams": names_of(rule)}
@@ -43,7 +44,7 @@ def put(
         rule.pattern, rule.mode, rule.tarballs = pattern, mode, kept if tarballs is None else tarballs
         write(rule, chosen)
         if is_about_barred:
-            _touch_what_came(pattern)
+            _touch_what_came(pattern, actor)
         said = {"tarballs": tarballs} if tarballs else {}
         journal.record(RULE_SET, f"rule:{pattern}", actor=actor, mode=mode, upstreams=names, previous=previous, **said)
         transaction.on_commit(routing.forget)
@@ -61,7 +62,7 @@ def remove(pattern: str, *, actor: Actor) -> None:
         mode, names = rule.mode, names_of(rule)
         rule.delete()
         if mode not in ScopeRule.FROM_UPSTREAMS:
-            _touch_what_came(rule.pattern)
+            _touch_what_came(rule.pattern, actor)
         journal.record(RULE_REMOVED, f"rule:{rule.pattern}", actor=actor, mode=mode, upstreams=names)
         transaction.on_commit(routing.forget)
 
@@ -92,6 +93,12 @@ def _require_no_migration(pattern: str) -> None:
         raise Conflict(f"{pattern} is being migrated: cut it over, or stop that first (manage.py migration stop)")
 
 
+def _require_no_migrating(pattern: str, mode: str) -> None:
+    """A migration knows who may read what comes; a mode alone does not."""
+    if mode == ScopeRule.Mode.MIGRATE:
+        raise Invalid(f"manage.py migration start {pattern} --from <upstream> makes that rule, and what belongs to it")
+
+
 def _require_sense(pattern: str, mode: str, names: Sequence[str], tarballs: str) -> None:
     if mode not in ScopeRule.Mode.values:
         raise Invalid(f"there is no mode {mode[:50]!r}: {', '.join(ScopeRule.Mode.values)}")
@@ -114,9 +121,9 @@ def _as_spelled(pattern: str) -> str:
     return next((one for one in (pattern, wanted) if one in known), same[0] if same else wanted)
 
 
-def _touch_what_came(pattern: str) -> None:
+def _touch_what_came(pattern: str, actor: Actor) -> None:
     """Have the documents of what came under these names made anew: it is served, or not any more (`sync.policies`)."""
     beginning = pattern.removesuffix("*")
     fits = Q(name__iexact=pattern) if beginning == pattern else Q(name__istartswith=beginning)
-    for package in Package.objects.filter(fits).exclude(origin=None).only("pk").order_by("name"):
-        lifecycle.touch(package)
+    names = list(Package.objects.filter(fits).exclude(origin=None).values_list("name", flat=True))
+    lifecycle.touch_all(names, refused=routing.barred_now(names), actor=actor)

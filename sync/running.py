@@ -37,8 +37,9 @@ _LATELY = timedelta(hours=1)
 # Seconds for which a task waits for its upstream's limits before a worker turns to another task.
 _PATIENCE = 1.0
 _TARBALLS_AT_ONCE = 4
-# In how many rounds an upstream may answer with something else than a tarball before its version is skipped.
-_ROUNDS = 6
+# In how many rounds an upstream may answer with something else than a tarball before its version is skipped: with
+# pauses of up to an hour that is about a day. The task is flagged for a human long before, and stays so.
+_ROUNDS = 50
 # How many troubles of a round stand in the log one by one.
 _TOLD = 20
 
@@ -61,6 +62,7 @@ class Round:
     progress: Progress
     fetched: int = 0
     question: str = ""  # for a human, when all that can be done without one is done
+    has_given_up: bool = False  # on a tarball that did not come for long
     skipped: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -100,7 +102,8 @@ def carry_out(task: SyncTask, progress: Progress = lambda _done, _total, _line: 
     """Run a claimed task. Failures put it off; what must not be done is refused."""
     try:
         with leases.kept(task) as lease:
-            line, skipped = _bring_in(task, lease, progress)
+            current = Round(task, PackageName.parse(task.name), lease, progress)
+            line = _bring_in(current)
     except LeaseLost as error:
         logger.warning("stopped: %s", error)
         return Result(is_done=False, line=str(error))
@@ -120,16 +123,16 @@ def carry_out(task: SyncTask, progress: Progress = lambda _done, _total, _line: 
         queue.put_off(task, f"{type(error).__name__}: {error}")
         return Result(is_done=False, line=f"{task.name} failed, and will be tried again; the log says why")
     queue.note(task, line)
-    queue.finish(task, skipped=skipped)
+    queue.finish(task, skipped=len(current.skipped), needs_human=current.has_given_up)
     return Result(is_done=True, line=line)
 
 
-def _bring_in(task: SyncTask, lease: Lease, progress: Progress) -> tuple[str, int]:
-    """What was done, in a line, and how many versions were left out."""
-    current = Round(task, PackageName.parse(task.name), lease, progress)
+def _bring_in(current: Round) -> str:
+    """What was done, in a line."""
+    task = current.task
     upstream, line = _fetch_packument(current)
     queue.note(task, line)
-    lease.insist()
+    current.lease.insist()
     if upstream is not None:
         _fetch_the_rest(current, upstream)
     if task.with_tarballs and upstream is not None:
@@ -138,7 +141,7 @@ def _bring_in(task: SyncTask, lease: Lease, progress: Progress) -> tuple[str, in
         line = f"{line}; done, with {len(current.skipped)} skipped, first: {current.skipped[0]}"
     if current.question:
         raise Forbidden(f"{line}; {current.question}")
-    return line, len(current.skipped)
+    return line
 
 
 def _fetch_the_rest(current: Round, upstream: Upstream) -> None:
@@ -172,6 +175,8 @@ def _fetch_packument(current: Round) -> tuple[Upstream | None, str]:
         raise NotFound(f"{upstream} has no package {current.name}")
     outcome = answer.outcome
     current.question = outcome.question if outcome else ""
+    for sentence in outcome.left_out if outcome else ():
+        current.skip(sentence)
     return upstream, f"{outcome.versions} versions: {outcome.plan}" if outcome else "unchanged"
 
 
@@ -230,6 +235,7 @@ def _receive(current: Round, blob: Future[Blob]) -> None:
         if current.task.attempts < _ROUNDS:
             current.fail(error.sentence)
         else:
+            current.has_given_up = True
             current.skip(error.sentence)
     except Unavailable as error:
         current.fail(error.sentence)

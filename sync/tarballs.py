@@ -4,6 +4,7 @@ from django.conf import settings
 
 from registry import manifests
 from registry.digests import Integrity
+from registry.errors import Unavailable
 from registry.models import Blob, Version
 from registry.upstream import Delivery
 from sync import arriving, kinds, routing
@@ -28,17 +29,16 @@ class Tarball(Arrival):
         self._integrity: Integrity | None = None
 
     def kept(self) -> Blob | None:
-        """The blob, when another process has fetched it by now, or an equal tarball is here under another name."""
+        """The blob, when another process has fetched it by now.
+
+        An equal one under another name is no reason not to fetch: a hash that an upstream names is no proof that it
+        has those bytes, and they may be ones that not everybody may read.
+        """
         version = Version.objects.select_related("blob").only("blob", "abbreviated").get(pk=self._version.pk)
         if version.blob is not None and version.blob.state == Blob.State.STORED:
             return version.blob
-        dist = manifests.parse(version.abbreviated).get("dist")
-        self._integrity = Integrity.of(dist) if isinstance(dist, dict) else None
-        sha512 = self._integrity.sha512_hex if self._integrity else None
-        blob = Blob.objects.stored().filter(sha512=sha512).first() if sha512 else None
-        if blob is not None:
-            self.name(blob)
-        return blob
+        self._integrity = _promised(version)
+        return None
 
     def promised(self) -> Integrity | None:
         """The strongest promise of the manifest, as `kept` has read it."""
@@ -50,8 +50,11 @@ class Tarball(Arrival):
         return kinds.source(self._source).tarball(self._version.source_url, timeout)
 
     def name(self, blob: Blob) -> None:
-        """It is the version's."""
-        Version.objects.filter(pk=self._version.pk).update(blob=blob)
+        """It is the version's, unless the upstream has said meanwhile that another one is."""
+        version = Version.objects.select_for_update(no_key=True).only("abbreviated").get(pk=self._version.pk)
+        if _promised(version) != self._integrity:
+            raise Unavailable(f"the tarball of {self._version} was replaced while it came: try again")
+        Version.objects.filter(pk=version.pk).update(blob=blob)
 
     def largest(self) -> int:
         """As large as one that is published here."""
@@ -70,6 +73,11 @@ def fetch_whole(version: Version, upstream: Upstream) -> Blob:
 
 def _join(version: Version, upstream: Upstream) -> Arrival:
     return arriving.join(_key(version), lambda: Tarball(version, upstream), _threads)
+
+
+def _promised(version: Version) -> Integrity | None:
+    dist = manifests.parse(version.abbreviated).get("dist")
+    return Integrity.of(dist) if isinstance(dist, dict) else None
 
 
 def _key(version: Version) -> str:

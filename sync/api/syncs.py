@@ -102,7 +102,7 @@ def _state(task: SyncTask) -> str:
 def _log(task: SyncTask) -> str:
     """The log, between a line that is there from the start and one that comes when it is over."""
     end = "" if task.state in SyncTask.LIVE else f"{task.finished_at or task.due_at:%H:%M:%S} {_state(task)}\n"
-    return f"{task.created_at:%H:%M:%S} {task.why}\n{task.log}{end}"
+    return f"{task.created_at:%H:%M:%S} asked for\n{task.log}{end}"
 
 
 def _log_url(request: Request, task: SyncTask) -> str:

@@ -95,7 +95,7 @@ class Folder:
         return sorted(
             path
             for path in self._root.rglob("*.tgz")
-            if any(_is_version(spelling.version_of(path.name)) for spelling in spellings)
+            if any(_is_version(spelling.version_of(path.name)) for spelling in spellings) and path.is_file()
         )
 
 

@@ -46,7 +46,12 @@ class Doubt(models.Model):
         limit = (now - patience()).timestamp()
         may_wait = self.state == self.State.WAITING
         old = {number for number, since in self.numbers.items() if may_wait and since <= limit}
-        return frozenset(old | (set(self.believed or ()) & self.numbers.keys()))
+        return frozenset(old | self.of_a_human)
+
+    @property
+    def of_a_human(self) -> frozenset[str]:
+        """The numbers that a human believes are gone."""
+        return frozenset(set(self.believed or ()) & self.numbers.keys())
 
     def is_gone(self, now: datetime) -> bool:
         """Whether the package has been gone for long enough to be believed, and may be; or a human believes it."""

@@ -9,12 +9,12 @@ from sync.models.upstream import Upstream
 
 class MigrationQuerySet(models.QuerySet["Migration"]):
     def under_way(self) -> Self:
-        """Those that have not been cut over."""
-        return self.filter(cut_over_at=None).select_related("upstream").order_by("pattern")
+        """Those that have neither been cut over nor stopped."""
+        return self.filter(cut_over_at=None, stopped_at=None).select_related("upstream").order_by("pattern")
 
     def restricts(self, name: PackageName, upstream: Upstream) -> bool:
         """Whether what comes from there under this name is only for those who have a right to it."""
-        rows = self.filter(upstream=upstream, is_restricted=True)  # also after a cut-over: there may be a way back
+        rows = self.filter(upstream=upstream, is_restricted=True)  # also of those that are over: the rule may be back
         return any(patterns.fits(pattern, name) for pattern in rows.values_list("pattern", flat=True))
 
     def hold(self, name: PackageName, upstream: Upstream) -> bool:
@@ -40,6 +40,8 @@ class Migration(models.Model):
     looked_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     started_at = models.DateTimeField(auto_now_add=True)
+    # Stopped: what came stays, and what still comes from there is restricted as before.
+    stopped_at = models.DateTimeField(null=True, blank=True)
     # Null: it goes on. Else what became ours then, so that it can be taken back as long as nothing was published here.
     cut_over_at = models.DateTimeField(null=True, blank=True)
     names = models.JSONField(default=list, blank=True)

@@ -8,8 +8,10 @@ from django.db import connections, transaction
 from audit import drain, journal
 from audit.actors import Actor
 from audit.models import Event
+from registry import orgs
 from registry.events import PACKAGE_DEPRECATED
 from registry.models import Package
+from sync import rules
 from tests.actors import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +101,27 @@ def test_what_went_away_is_told(feed, alice):
     assert told["@acme/blocked"]["deleted"] is True
     alice.publish("@acme/gone", "1.0.1")
     assert "deleted" not in feed()["results"][-1]
+
+
+@pytest.mark.parametrize("how", ["rule", "scope"])
+def test_what_a_rule_or_a_private_scope_withholds_is_told(feed, anyone, upstream, how):
+    name = "@acme-inc/box"
+    upstream.publish(name, "1.0.0")
+    anyone.view(name)
+    since = feed()["last_seq"]
+    operator = Actor.system("test")
+    if how == "rule":
+        rules.put("@acme-inc", "blocked", actor=operator)
+    else:
+        orgs.create("acme-inc", actor=operator)
+    assert anyone.view(name).status == 451
+    [told] = feed(since=since)["results"]
+    assert (told["id"], told["deleted"]) == (name, True)
+    if how == "rule":
+        rules.remove("@acme-inc", actor=operator)
+    else:
+        orgs.delete("acme-inc", actor=operator)
+    assert "deleted" not in feed(since=since)["results"][-1]
 
 
 def test_what_came_from_an_upstream_is_told(feed, anyone, upstream):

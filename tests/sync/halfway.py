@@ -11,13 +11,17 @@ class Halfway:
 
     def __init__(self, data: bytes) -> None:
         self.requests = 0
-        self._told = threading.Event()
+        self._told, self._asked = threading.Event(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._connection(data))
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}/file.tgz"
+
+    def wait(self) -> None:
+        """Until the first half is on its way."""
+        assert self._asked.wait(20)
 
     def go_on(self) -> None:
         self._told.set()
@@ -43,6 +47,7 @@ class Halfway:
                 middle = len(data) // 2
                 with suppress(OSError):
                     self.wfile.write(data[:middle])
+                    halfway._asked.set()
                     halfway._told.wait()
                     self.wfile.write(data[middle:])
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from django.utils import timezone
 
-from sync import breaker
+from sync import breaker, queue, running
 from sync.http import ForbiddenTarget, TooLarge, Unreachable
 from sync.models import Upstream
 
@@ -112,6 +112,15 @@ def test_one_failure_after_its_rest_opens_it_again(upstream, anyone, row):
 
 def test_what_it_says_about_when_to_come_back_counts_at_once(row):
     assert 5 < rest(fail(row, 1, retry_after=8)) <= 8
+
+
+def test_it_rests_for_as_long_as_it_asks_for(upstream):
+    """Else each task of it asks once a minute."""
+    upstream.publish("left-pad", "1.0.0")
+    upstream.fault("*", "status", code=429, headers={"retry-after": "1800"})
+    task, _ = queue.ask("left-pad", why="a test"), queue.ask("right-pad", why="a test")
+    running.run(task.pk)
+    assert 1700 < rest(Upstream.objects.get()) <= 1800
 
 
 @pytest.mark.parametrize("error", [TooLarge("too large"), ForbiddenTarget("not there")])

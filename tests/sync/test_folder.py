@@ -81,6 +81,13 @@ def test_a_broken_file_does_not_spoil_the_others(folder, anyone, content):
     assert list(anyone.view("left-pad").json()["versions"]) == ["1.0.0"]
 
 
+def test_what_is_no_file_does_not_spoil_the_others(folder, anyone):
+    put(folder / "left-pad-1.0.0.tgz")
+    (folder / "left-pad-1.1.0.tgz").mkdir()
+    (folder / "left-pad-1.2.0.tgz").symlink_to(folder / "nowhere")
+    assert list(anyone.view("left-pad").json()["versions"]) == ["1.0.0"]
+
+
 def test_names_that_begin_alike_are_told_apart(folder, anyone):
     put(folder / "pad-1.0.0.tgz", "pad")
     put(folder / "pad-left-2.0.0.tgz", "pad-left", "2.0.0")

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from registry.models import Package
-from sync import credentials, feeds, following, queue, routing, tasks
+from sync import credentials, feeds, following, queue, routing, running, tasks
 from sync.models import FeedCursor, ScopeRule, SyncTask, Upstream
 from tests.sync import feeding
 from tests.sync.feeding import FeedingUpstream
@@ -330,6 +330,21 @@ def test_followed_is_what_a_rule_mirrors_or_an_operator_says(upstream, source, s
     assert names() == set()
 
 
+def test_what_is_new_on_the_second_upstream_of_a_rule_is_asked_for(upstream, source):
+    """At the first one too, in their order, as always."""
+    with FeedingUpstream() as partner:
+        row = Upstream.objects.create(name="partner", url=partner.url)
+        ScopeRule.objects.get(pattern="pad-*").fallbacks.create(upstream=row)
+        routing.forget()
+        following.follow(row)
+        partner.publish("pad-new", "1.0.0")
+        partner.change("pad-new")
+        following.follow(row)
+        task = SyncTask.objects.get(name="pad-new")
+        running.run(task.pk)
+    assert Package.objects.get(name="pad-new").origin == "partner"
+
+
 def test_each_is_looked_at_once_in_a_while(source, settings):
     settings.FEED_SECONDS = 30
     assert following.due() == [source]
@@ -471,6 +486,15 @@ def test_a_feed_of_cnpmjs_org_that_is_in_no_order_does_not_take_the_cursor_back(
     assert follow() == ["new"]
     assert int(cursor().since) == moments + 8
     assert upstream.count("/_changes") - asked <= 2
+
+
+def test_a_feed_that_says_less_than_it_gives_does_not_take_the_cursor_back(upstream, source, follow):
+    upstream.put_raw("", b'{"update_seq": 50}')
+    page = {"results": [{"seq": 10, "id": "pad-x", "changes": []}], "last_seq": 3}
+    upstream.put_raw("_changes", json.dumps(page).encode())
+    follow()
+    follow()
+    assert int(cursor().since) >= 50
 
 
 def test_too_many_of_one_moment_are_said_to_be_so(upstream, follow, moments, monkeypatch):

@@ -99,3 +99,16 @@ def test_a_mirror_of_binaries_is_not_led_there(public, secret, anyone, settings,
     public.fault(f"/dist/{path}", "redirect", to=f"{secret}{{path}}")
     assert refused(anyone.send("GET", f"/-/binary/node/{path}"))
     assert BinaryCategory.objects.get().failures == 0
+
+
+def test_whoever_names_the_hash_of_a_secret_tarball_does_not_get_it(upstream, alice, anyone):
+    """It stands in every lockfile: an upstream that says it has those bytes must show them."""
+    alice.publish("@acme/secret", "1.0.0")
+    alice.send("POST", "/-/package/@acme%2fsecret/access", body={"access": "restricted"})
+    secret = alice.view("@acme/secret").json()["versions"]["1.0.0"]["dist"]
+    assert anyone.download("@acme/secret", "1.0.0").status in (401, 404)
+    upstream.publish("evil", "1.0.0", dist={"integrity": secret["integrity"], "shasum": None})
+    anyone.view("evil")
+    answer = anyone.download("evil", "1.0.0")
+    assert answer.status == 503
+    assert answer.raw != alice.download("@acme/secret", "1.0.0").raw

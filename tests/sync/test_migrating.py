@@ -481,7 +481,7 @@ def test_its_rule_is_not_changed_under_it(corp, upstream, anyone):
     assert upstream.count("/@corp*") == 0
     call_command("migration", "stop", "@corp", "--reason", WHY)
     call_command("rule", "set", "@corp", "private")
-    assert not Migration.objects.exists()
+    assert not Migration.objects.under_way().exists()
 
 
 def test_those_who_came_to_own_by_it_do_not_after_a_way_back(alice, bob, corp, later):
@@ -522,8 +522,10 @@ def test_what_a_narrower_rule_is_about_is_not_cut_over_with_the_rest(old):
     lists(old, "@corp/box", "@corp/tool")
     start("@corp/tool")
     start()
-    cut_over()
-    assert dict(Package.objects.values_list("name", "origin")) == {"@corp/box": None, "@corp/tool": "old"}
+    with pytest.raises(CommandError, match="@corp/tool in it come from elsewhere"):
+        cut_over()
+    cut_over("@corp/tool")
+    assert dict(Package.objects.values_list("name", "origin")) == {"@corp/box": "old", "@corp/tool": None}
 
 
 def test_names_of_no_scope_are_not_published_here_either_meanwhile(old, alice):
@@ -599,3 +601,12 @@ def test_letters_that_no_database_keeps_are_not_taken_over(real_hashers, tmp_pat
     told = command("users", "--from", "cnpmcore", str(file), capsys=capsys)
     assert "2 people are here now, with 1 tokens" in told
     assert "dave: it has no password" in told
+
+
+def test_a_name_of_half_letters_is_refused_in_words(tmp_path, capsys):
+    file = tmp_path / "export"
+    file.write_text('{"user_id":"1","name":"\\ud800x"}\n{"user_id":"2","name":"dave"}\n')
+    with pytest.raises(CommandError, match="1 could not be brought over"):
+        call_command("migration", "users", "--from", "cnpmcore", str(file))
+    assert capsys.readouterr().out.encode()
+    assert User.objects.filter(username="dave").exists()

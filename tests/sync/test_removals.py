@@ -152,6 +152,19 @@ def test_one_that_comes_back_with_another_tarball_is_told_of(upstream, anyone, s
     assert anyone.download("left-pad", "1.0.0").raw == upstream.tarball("left-pad", "1.0.0")
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_stronger_hash_of_the_same_tarball_is_no_other_tarball(upstream, anyone, sync, is_here):
+    """npm added sha512 to what was published before 2017."""
+    upstream.publish("left-pad", "1.0.0", dist={"integrity": None})
+    sync(with_tarballs=is_here)
+    shown = upstream.publish("left-pad", "1.0.0")
+    sync()
+    assert anyone.view("left-pad").json()["versions"]["1.0.0"]["dist"]["integrity"] == shown["dist"]["integrity"]
+    assert not Event.objects.filter(kind="package.tarballs.replaced").exists()
+    assert (Version.objects.get().blob is not None) is is_here
+    assert anyone.download("left-pad", "1.0.0").raw == upstream.tarball("left-pad", "1.0.0")
+
+
 # --- A package ----------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +322,36 @@ def test_an_upstream_that_says_404_to_everything_waits_for_a_human(upstream, any
     for name in names:
         sync(name)
     assert not Doubt.objects.exists()
+
+
+def test_many_packages_that_lose_versions_wait_for_a_human(upstream, anyone, sync, look_again, settings):
+    """As from an upstream that was restored from an old backup."""
+    settings.MASS_REMOVAL = 3
+    names = [f"pad-{n}" for n in range(5)]
+    for name in names:
+        published(upstream, "1.0.0", "1.1.0", "1.2.0", name=name)
+        sync(name)
+    for name in names:
+        upstream.unpublish(name, "1.2.0")
+        sync(name)
+    assert Doubt.objects.filter(state=Doubt.State.ASKING).count() == 2
+    look_again()
+    assert [here(anyone, name) for name in names] == [["1.0.0", "1.1.0", "1.2.0"]] * 5
+    call_command("removals", "believe", "pad-0", "--reason", "the owner told us so")
+    sync("pad-0")
+    assert here(anyone, "pad-0") == ["1.0.0", "1.1.0"]
+
+
+def test_what_goes_in_small_pieces_is_much_at_last(upstream, anyone, sync, look_again):
+    numbers = published(upstream, *(f"1.{n}.0" for n in range(40)))
+    sync()
+    for step in range(4):
+        for number in numbers[step * 9 : step * 9 + 9]:
+            upstream.unpublish("left-pad", number)
+        sync()
+        look_again()
+    assert len(here(anyone)) > 20
+    assert Doubt.objects.get().state == Doubt.State.ASKING
 
 
 def test_what_became_a_tombstone_is_restored_by_a_human(upstream, anyone, sync, look_again):

@@ -1,5 +1,6 @@
 """What a task does when it runs: it brings in all that it can, and says what it could not."""
 
+import json
 import os
 import random
 import threading
@@ -49,6 +50,16 @@ def test_it_brings_a_package_in(run):
     task, result = run("left-pad")
     assert (task.state, result.line) == (State.DONE, "2 versions: 2 to add, 0 to change, 0 to remove")
     assert result.line in task.log
+    assert Version.objects.count() == 2
+
+
+def test_what_is_no_version_is_left_out_and_told_of(upstream, run):
+    good = {number: upstream.publish("left-pad", number) for number in ("1.0.0", "1.1.0")}
+    odd = {"latest-and-greatest": good["1.0.0"], "9.0.0": "nonsense", "8.0.0\0": good["1.0.0"]}
+    upstream.put_raw("left-pad", json.dumps({"name": "left-pad", "versions": {**odd, **good}}).encode())
+    task, result = run("left-pad")
+    assert (task.state, task.skipped) == (State.DONE, 3)
+    assert "done, with 3 skipped, first: left-pad@latest-and-greatest of default is left out: " in result.line
     assert Version.objects.count() == 2
 
 
@@ -177,11 +188,15 @@ def test_a_tarball_where_we_do_not_go_is_skipped(upstream, run):
 
 
 @pytest.mark.parametrize("fault", [("wrong_bytes", {}), ("status", {"code": 404}), ("status", {"code": 403})], ids=str)
-def test_a_tarball_that_is_not_given_in_six_rounds_is_skipped(upstream, run, fault):
+def test_a_tarball_that_is_not_given_for_a_day_is_skipped_and_a_human_is_told(upstream, run, fault, settings):
     kind, options = fault
     upstream.fault("*/left-pad-1.1.0.tgz", kind, **options)
-    rounds = [run("left-pad", with_tarballs=True)[0] for _ in range(6)]
-    assert [(task.state, task.skipped) for task in rounds] == [(State.WAITING, 0)] * 5 + [(State.DONE, 1)]
+    rounds = [run("left-pad", with_tarballs=True)[0] for _ in range(settings.SYNC_FLAG_AFTER)]
+    assert {(task.state, task.skipped) for task in rounds} == {(State.WAITING, 0)}
+    assert [task.needs_human for task in rounds] == [False] * (settings.SYNC_FLAG_AFTER - 1) + [True]
+    SyncTask.objects.update(attempts=running._ROUNDS - 1)
+    last, _ = run("left-pad", with_tarballs=True)
+    assert (last.state, last.skipped, last.needs_human) == (State.DONE, 1, True)
     assert with_blobs() == {"1.0.0"}
 
 

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import OperationalError
@@ -150,13 +151,31 @@ def test_one_that_takes_longer_than_a_document_may_still_comes(upstream, publish
     assert b"".join(ask(version).chunks) == whole(upstream, version)
 
 
-def test_the_same_bytes_under_another_name_are_not_fetched_again(upstream, publish):
+def test_the_same_bytes_under_another_name_are_fetched_and_kept_once(upstream, publish):
     first = publish(1000)
     ask(first)
     second = copy_of(first)
     asked = upstream.count("*.tgz")
     assert ask(second) == Blob.objects.get()
-    assert upstream.count("*.tgz") == asked
+    assert upstream.count("*.tgz") == asked + 1, "that it names their hash does not show that it has them"
+
+
+def test_what_is_replaced_while_it_comes_is_not_taken_for_its_successor(upstream, publish, anyone, later):
+    version = publish(1000)
+    old = whole(upstream, version)
+    with Halfway(old) as halfway:
+        Version.objects.update(source_url=halfway.url)
+        version.refresh_from_db()
+        with ThreadPoolExecutor() as threads:
+            coming = threads.submit(ask, version)
+            halfway.wait()
+            upstream.publish("large", "1.0.0", files={"noise": os.urandom(1000)})
+            later()
+            anyone.view("large")
+            halfway.go_on()
+            with pytest.raises(Unavailable, match="was replaced while it came"):
+                coming.result()
+    assert anyone.download("large", "1.0.0").raw == upstream.tarball("large", "1.0.0") != old
 
 
 def copy_of(version: Version) -> Version:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actors import Actor
-from registry import immigration
+from registry import immigration, patterns
 from registry.errors import Invalid, RegistryError
 from registry.names import PackageName
 from sync import cutting_over, migrating
@@ -50,7 +50,9 @@ class Command(BaseCommand):
             "--owner", dest="owners", action="append", default=[], help="who owns all of it; several times"
         )
         back = _about_one(verbs.add_parser("back", help="let the old registry count again"))
-        stop = _about_one(verbs.add_parser("stop", help="bring nothing over any more; the rule stays as it is"))
+        stop = _about_one(
+            verbs.add_parser("stop", help="copy and follow no more; it is proxied from there until its rule is changed")
+        )
         for verb in (over, back, stop):
             verb.add_argument("--reason", required=True, help="why, in ten characters or more")
         users = verbs.add_parser("users", help="bring people over, with passwords and tokens")
@@ -67,14 +69,17 @@ class Command(BaseCommand):
     def _list(self, _options: dict[str, Any]) -> None:
         for one in Migration.objects.select_related("upstream").order_by("pattern"):
             state = f"cut over {one.cut_over_at:%Y-%m-%d %H:%M}" if one.cut_over_at else f"under way; {one.found}"
+            state = f"stopped {one.stopped_at:%Y-%m-%d %H:%M}" if one.stopped_at else state
             self.stdout.write(f"{one}: {state}{f'; {one.error}' if one.error else ''}")
 
     def _start(self, options: dict[str, Any]) -> None:
         listed = _names(options["file"]) if options["file"] else []
+        lists = _by_pattern(listed, options["pattern"])
         for pattern in options["pattern"]:
             one = migrating.start(
-                pattern, options["upstream"], listed=listed, is_restricted=options["is_restricted"], actor=_ACTOR
-            )
+                pattern, options["upstream"], listed=lists[pattern], is_restricted=options["is_restricted"],
+                actor=_ACTOR,
+            )  # fmt: skip
             self.stdout.write(f"{one.pattern} is copied from {one.upstream}: {migrating.find(pattern).found}")
 
     def _status(self, options: dict[str, Any]) -> None:
@@ -111,7 +116,9 @@ class Command(BaseCommand):
     def _stop(self, options: dict[str, Any]) -> None:
         one = migrating.find(options["pattern"])
         migrating.stop(one, reason=options["reason"], actor=_ACTOR)
-        self.stdout.write(f"{one.pattern} is not brought over any more; its rule is still there (manage.py rule)")
+        self.stdout.write(
+            f"{one.pattern} is not copied any more; it is proxied from {one.upstream} until its rule is changed"
+        )
 
     def _users(self, options: dict[str, Any]) -> None:
         text = _read(options["file"])
@@ -136,6 +143,18 @@ def _about_one(parser: ArgumentParser) -> ArgumentParser:
 def _names(path: Path) -> list[PackageName]:
     lines = (line.strip() for line in _read(path).splitlines())
     return [PackageName.parse(line) for line in lines if line and not line.startswith("#")]
+
+
+def _by_pattern(names: list[PackageName], given: list[str]) -> dict[str, list[PackageName]]:
+    """The listed names by the pattern that they fit, of several the most specific one."""
+    by_canonical = {patterns.canonical(pattern): pattern for pattern in given}
+    lists: dict[str, list[PackageName]] = {pattern: [] for pattern in given}
+    for name in names:
+        first = next((one for one in patterns.fitting(name) if one in by_canonical), None)
+        if first is None:
+            raise Invalid(f"{name} fits none of {', '.join(given)}: name a pattern for it too")
+        lists[by_canonical[first]].append(name)
+    return lists
 
 
 def _read(path: Path) -> str:
