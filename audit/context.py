@@ -4,9 +4,10 @@ Read it at the edges (`context.current()`), put it into the actor (`actor.as_of(
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from ipaddress import ip_address
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -34,7 +35,7 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        facts = RequestFacts(request_id=_request_id(request), origin=_origin(request))
+        facts = RequestFacts(request_id=_request_id(request), origin=origin(request.META))
         before = _current.set(facts)
         try:
             response = self.get_response(request)
@@ -49,15 +50,15 @@ def _request_id(request: HttpRequest) -> str:
     return given if _SANE_ID.fullmatch(given) else uuid4().hex
 
 
-def _origin(request: HttpRequest) -> str:
-    """The address of the client, as the outermost proxy that we trust saw it.
+def origin(environ: Mapping[str, Any]) -> str:
+    """The address of the client of a request, as the outermost proxy that we trust saw it.
 
     Everything left of that in X-Forwarded-For was written by the client and proves nothing, so the header
     counts only when `AUDIT["TRUSTED_PROXIES"]` says how many proxies stand before us (0 when not set).
     """
-    peer = request.META.get("REMOTE_ADDR", "")
+    peer = environ.get("REMOTE_ADDR", "")
     proxies: int = getattr(settings, "AUDIT", {}).get("TRUSTED_PROXIES", 0)
-    forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "")
     if proxies < 1 or not forwarded:
         return _address(peer)
     hops = forwarded.split(",")

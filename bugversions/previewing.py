@@ -14,8 +14,8 @@ from django.utils import timezone
 from bugversions import clocks, deciding, rewriting, values
 from bugversions.models import LOCAL, BugVersion
 from bugversions.values import Rule
-from registry import manifests, semver
-from registry.models import DistTag, Download, Package, Version
+from registry import downloads, manifests, semver
+from registry.models import DistTag, Download, Downloader, Package, Version
 from registry.names import PackageName
 
 _SHOWN = 20
@@ -23,13 +23,22 @@ _MONTH = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """How often a version was downloaded in 30 days, by whom last, and how many others there are."""
+
+    downloads: int
+    last: tuple[Downloader, ...]
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A version that the rule is about: what becomes of it, its manifest's difference, and downloads of 30 days."""
+    """A version that the rule is about: what becomes of it, its manifest's difference, and who has it."""
 
     number: str
     outcome: str
     difference: str
-    downloads: int
+    use: Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,7 @@ def preview(rule: Rule) -> Preview:
     before, after = deciding.choose(present, numbers), deciding.choose([*others, draft], numbers)
     mine = [number for number in numbers if after.get(number) is draft]
     texts = _texts(package, [*mine[:_SHOWN], rule.replacement])
-    counts = _downloads(rule.package, mine[:_SHOWN])
-    hits = [_hit(package, number, rule, texts, counts.get(number, 0)) for number in mine[:_SHOWN]]
+    hits = [_hit(package, number, rule, texts) for number in mine[:_SHOWN]]
     installs = _installs(package, numbers, before, after)
     return Preview(
         hits, max(0, len(mine) - _SHOWN), installs, [*_warnings(rule, numbers, mine), *_astray(before, after)]
@@ -70,25 +78,26 @@ def _texts(package: Package, numbers: Sequence[str]) -> dict[str, str]:
     return dict(rows.values_list("number", "manifest"))
 
 
-def _downloads(package: str, numbers: Sequence[str]) -> dict[str, int]:
+def _use(package: Package, number: str) -> Use:
     since = (timezone.now() - _MONTH).date()
-    rows = Download.objects.filter(package=package, version__in=numbers, day__gte=since)
-    return dict(rows.values_list("version").annotate(total=Sum("count")).order_by())
+    rows = Download.objects.filter(package=package.name, version=number, day__gte=since)
+    who = downloads.downloaders(package.name, [number])
+    return Use(rows.aggregate(total=Sum("count", default=0))["total"], tuple(who[:_SHOWN]), who[_SHOWN:].count())
 
 
-def _hit(package: Package, number: str, rule: Rule, texts: Mapping[str, str], downloads: int) -> Hit:
-    name, own = package.parsed_name, texts[number]
+def _hit(package: Package, number: str, rule: Rule, texts: Mapping[str, str]) -> Hit:
+    name, own, use = package.parsed_name, texts[number], _use(package, number)
     if rule.action == "forbid":
-        return Hit(number, "refused, its tarball too", "", downloads)
+        return Hit(number, "refused, its tarball too", "", use)
     if rule.action == "hide":
-        return Hit(number, "not resolved to any more; lockfiles still get its tarball", "", downloads)
+        return Hit(number, "not resolved to any more; lockfiles still get its tarball", "", use)
     if rule.action == "override":
         changed = rewriting.overridden(name, number, own, rule.overrides)
-        return Hit(number, "served with what is overridden", _difference(own, changed.full), downloads)
+        return Hit(number, "served with what is overridden", _difference(own, changed.full), use)
     if rule.replacement not in texts:
-        return Hit(number, f"left as it is: {rule.replacement} is not here", "", downloads)
+        return Hit(number, f"left as it is: {rule.replacement} is not here", "", use)
     changed = rewriting.replaced(name, number, own, rule.replacement, texts[rule.replacement], rule.reason)
-    return Hit(number, f"installs get {rule.replacement}", _difference(own, changed.full), downloads)
+    return Hit(number, f"installs get {rule.replacement}", _difference(own, changed.full), use)
 
 
 def _difference(before: str, after: str) -> str:

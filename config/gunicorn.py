@@ -82,13 +82,13 @@ def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response
 
 def post_worker_init(_worker: Any) -> None:
     """Write what is downloaded, now and then."""
-    from registry import downloads  # noqa: PLC0415 (the application must be loaded first)
+    from registry import counting  # noqa: PLC0415 (the application must be loaded first)
 
-    downloads.start()
+    counting.start()
 
 
 def worker_exit(_arbiter: Any, _worker: Any) -> None:
     """Write the downloads that are not written yet: no orderly stop loses any."""
-    from registry import downloads  # noqa: PLC0415 (the application must be loaded first)
+    from registry import counting  # noqa: PLC0415 (the application must be loaded first)
 
-    downloads.stop()
+    counting.stop()

@@ -26,6 +26,9 @@ MAX_TOKEN_DAYS = max(1, number("LARDER_MAX_TOKEN_DAYS", 365))
 
 # LARDER_UNDO_DAYS: how long an operator can restore what was unpublished; after that its tarballs are deleted.
 UNDO_DAYS = number("LARDER_UNDO_DAYS", 30)
+# LARDER_DOWNLOADERS_DAYS: how long is kept who downloaded a version, by the person of the token or else the address, so
+# that they can be told when it turns out to be bad. 0: nobody is noted.
+DOWNLOADERS_DAYS = number("LARDER_DOWNLOADERS_DAYS", 30)
 # LARDER_REPUBLISH_HOURS: how long the name of an unpublished package is kept for its maintainers.
 REPUBLISH_HOURS = number("LARDER_REPUBLISH_HOURS", 24)
 

@@ -1,114 +1,26 @@
-"""How often what is downloaded: counted in memory, written in batches, read by day.
+"""What was downloaded, how often and by whom: what `counting` has written, read by day."""
 
-A tarball's reader waits for no write. Each web process counts for itself; a thread of it writes what has come together
-every few seconds, and so does an orderly stop (`config/gunicorn.py`). `kill -9` loses those few seconds.
-Days are UTC's, and those on which counts are written.
-"""
-
-import logging
 import re
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
-from django.db.models import Q, Sum
+from django.conf import settings
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from audit.actors import Actor
 from registry import access
 from registry.errors import Invalid
-from registry.models import Download, Package
+from registry.models import Download, Downloader, Package
 from registry.names import PackageName
 
-logger = logging.getLogger(__name__)
-
-Tarball = tuple[str, str]  # the package's name, and the file's
 Days = dict[date, int]
 
-_WRITE_SECONDS = 5.0
-_BATCH = 500
 _MAX_DAYS = 549  # 18 months
 _LENGTHS = {"last-day": 1, "last-week": 7, "last-month": 30, "last-year": 365}
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-# --- Counting -------------------------------------------------------------------------------------------------------
-
-# The ORM can write a conflicting row's new value, but not add to what is there.
-_ADD = (
-    "INSERT INTO registry_download (package, version, day, count) VALUES {} "
-    "ON CONFLICT (package, day, version) DO UPDATE SET count = registry_download.count + excluded.count"
-)
-
-_counts: dict[Tarball, int] = {}
-_counting = threading.Lock()
-_writing = threading.Lock()
-_stopping = threading.Event()
-
-
-def count(name: str, filename: str) -> None:
-    """Count a download of a tarball that is there."""
-    key = (name, filename)
-    with _counting:
-        _counts[key] = _counts.get(key, 0) + 1
-
-
-def start() -> None:
-    """Write what is counted every few seconds from now on, in a thread of this process."""
-    _stopping.clear()
-    threading.Thread(target=_write_now_and_then, name="downloads", daemon=True).start()
-
-
-def stop() -> None:
-    """End the thread, and write what is left."""
-    _stopping.set()
-    flush()
-
-
-def flush() -> None:
-    """Write what has come together. What cannot be written is kept for the next time."""
-    global _counts
-    with _writing:
-        with _counting:
-            taken, _counts = _counts, {}
-        if not taken:
-            return
-        try:
-            _add(taken, timezone.now().date())
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("the downloads of %d tarballs wait for the database: %s", len(taken), error)
-            _take_back(taken)
-
-
-def _write_now_and_then() -> None:
-    while not _stopping.wait(_WRITE_SECONDS):
-        close_old_connections()
-        flush()
-
-
-def _take_back(counts: dict[Tarball, int]) -> None:
-    with _counting:
-        for key, number in counts.items():
-            _counts[key] = _counts.get(key, 0) + number
-
-
-def _add(counts: dict[Tarball, int], day: date) -> None:
-    """Add the counts to their rows, in the order of names: two processes that add at once do not deadlock."""
-    rows = sorted(
-        (name, version, day.isoformat(), number)
-        for (name, filename), number in counts.items()
-        if (version := PackageName.parse(name).version_of(filename)) is not None
-    )
-    with transaction.atomic(), connection.cursor() as cursor:
-        for first in range(0, len(rows), _BATCH):
-            batch = rows[first : first + _BATCH]
-            places = ", ".join(["(%s, %s, %s, %s)"] * len(batch))
-            cursor.execute(_ADD.format(places), [value for row in batch for value in row])
-
-
-# --- Reading --------------------------------------------------------------------------------------------------------
 
 
 class Period(NamedTuple):
@@ -187,3 +99,19 @@ def recent(names: Iterable[str]) -> Mapping[str, Recent]:
     rows = Download.objects.filter(package__in=list(names), day__range=month).values_list("package")
     counted = rows.annotate(weekly=Sum("count", filter=Q(day__range=week), default=0), monthly=Sum("count"))
     return defaultdict(Recent, {name: Recent(weekly, monthly) for name, weekly, monthly in counted})
+
+
+def downloaders(package: str, numbers: Collection[str] | None = None) -> QuerySet[Downloader]:
+    """Who downloaded these versions of a package lately, or any, the last one first. For operators."""
+    rows = Downloader.objects.filter(package=package, last_day__gt=_forgotten_before())
+    rows = rows if numbers is None else rows.filter(version__in=numbers)
+    return rows.order_by("-last_day", "who", "version")
+
+
+def forget_downloaders() -> int:
+    """Forget who downloaded what so long ago; returns how many rows that were."""
+    return Downloader.objects.filter(last_day__lte=_forgotten_before()).delete()[0]
+
+
+def _forgotten_before() -> date:
+    return timezone.now().date() - timedelta(days=settings.DOWNLOADERS_DAYS)

@@ -15,8 +15,9 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from registry import catalog, downloads, negotiation, paths
+from registry import catalog, counting, negotiation, paths
 from registry.cache import DocumentKey, FileKey, Ready
+from registry.counting import Reader
 from registry.errors import Invalid
 from registry.names import PackageName
 
@@ -54,7 +55,7 @@ class FrontDoor:
             start_response("200 OK", entry.headers)
             if is_head:
                 return []
-            _count(key)
+            _count(key, environ)
             return [entry.body]
         return self._send_file(entry.path, key, entry, environ, start_response)
 
@@ -69,7 +70,7 @@ class FrontDoor:
         if environ["REQUEST_METHOD"] == "HEAD":
             file.close()
             return []
-        _count(key)
+        _count(key, environ)
         sent: Iterable[bytes] = environ["wsgi.file_wrapper"](file, _CHUNK)
         return sent
 
@@ -100,9 +101,9 @@ def _ready(key: Key) -> Ready | None:
         return None
 
 
-def _count(key: Key) -> None:
+def _count(key: Key, environ: Environ) -> None:
     if isinstance(key, FileKey):
-        downloads.count(key.name, key.filename)
+        counting.count(key.name, key.filename, Reader.of(environ))
 
 
 @lru_cache(maxsize=8192)

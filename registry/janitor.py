@@ -12,7 +12,7 @@ from django.core.files.storage import Storage, storages
 from django.db import transaction
 from django.utils import timezone
 
-from registry import attempts, blobs, flight, weblogin
+from registry import attempts, blobs, downloads, flight, weblogin
 from registry.models import Blob, Version
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def sweep() -> int:
     release()
     weblogin.sweep()
     attempts.sweep()
+    downloads.forget_downloaders()
     swept = _sweep_rows() + _sweep_bytes() + _sweep_spool()
     if swept:
         logger.info("swept %d orphans", swept)

@@ -26,14 +26,17 @@ def encoding(accept_encoding: str) -> str:
 
 
 def is_current(etag: str, modified: int, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Whether the client's copy is the current one (RFC 9110, 13.1): weak comparison, lists, `*`; ETags win."""
+    """Whether the client's copy is the current one (RFC 9110, 13.1): weak comparison, lists, `*`; ETags win.
+
+    A date must be the very one that we gave (as with nginx): when a rule ends, a document has an earlier one again.
+    """
     if if_none_match is not None:
         tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return "*" in tags or etag.removeprefix("W/") in tags
     if not if_modified_since:
         return False
     try:
-        return modified <= parsedate_to_datetime(if_modified_since).timestamp()
+        return modified == parsedate_to_datetime(if_modified_since).timestamp()
     except (ValueError, OverflowError):
         return False
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import string
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -75,13 +75,16 @@ def make_own(wanted: Terms, *, actor: Actor) -> Issued:
 
 def find(secret: str) -> Token | None:
     """The valid token with this secret, its user loaded."""
-    if is_wellformed(secret):
-        key_hash = _hash(secret)
-    elif _CNPMCORES.fullmatch(secret):
-        key_hash = of_cnpmcore(hashlib.sha512(secret.encode()).hexdigest())
-    else:
-        return None
-    return Token.objects.valid().select_related("user").filter(key_hash=key_hash).first()
+    key_hash = _key_hash(secret)
+    return Token.objects.valid().select_related("user").filter(key_hash=key_hash).first() if key_hash else None
+
+
+def owners(secrets: Collection[str]) -> dict[str, str]:
+    """The names of the people whose valid tokens these are, by the tokens."""
+    by_hash = {_key_hash(secret): secret for secret in secrets}
+    by_hash.pop("", None)
+    found = Token.objects.valid().filter(key_hash__in=by_hash).values_list("key_hash", "user__username")
+    return {by_hash[key_hash]: name for key_hash, name in found}
 
 
 def use(secret: str, *, origin: str) -> Token:
@@ -171,6 +174,15 @@ def _facts(wanted: Terms) -> dict[str, Any]:
     said = {name: value for name, value in asdict(wanted).items() if value is not None}
     said["token_kind"] = said.pop("kind")
     return {**said, **({"expires_at": wanted.expires_at.isoformat()} if wanted.expires_at else {})}
+
+
+def _key_hash(secret: str) -> str:
+    """What is stored of a token, ours or one that came from cnpmcore; nothing for what is none."""
+    if is_wellformed(secret):
+        return _hash(secret)
+    if _CNPMCORES.fullmatch(secret):
+        return of_cnpmcore(hashlib.sha512(secret.encode()).hexdigest())
+    return ""
 
 
 def _hash(secret: str) -> str:

@@ -4,11 +4,12 @@ from django.http import HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from registry import catalog, downloads, negotiation
+from registry import catalog, counting, negotiation
 from registry.api.auth import viewer_of
 from registry.api.content import base_url, json_text
 from registry.api.sending import pass_on, send, unless_current, with_headers
 from registry.cache import Ready
+from registry.counting import Reader
 from registry.names import PackageName
 from registry.upstream import Delivery
 
@@ -67,7 +68,7 @@ class TarballView(OpenView):
             response = unless_current(request, found) or send(request, found)
         # Whoever sends a range goes on with a download that was counted when it began.
         if request.method == "GET" and response.status_code in (200, 302) and "HTTP_RANGE" not in request.META:
-            downloads.count(str(package), filename)
+            counting.count(str(package), filename, Reader.of(request.META))
         return response
 
 

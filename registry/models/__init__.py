@@ -1,7 +1,7 @@
 """Rows and their QuerySets: what things are. How they come to be is in the verb modules beside this package."""
 
 from registry.models.blob import Blob
-from registry.models.download import Download
+from registry.models.download import Download, Downloader
 from registry.models.login import Attempt, Invitation, RecoveryCode, SecondFactor, WebSession
 from registry.models.package import Package, SecondFactorRule, Stamp
 from registry.models.people import Grant, Maintainer, Member, Scope, Star, Team, User
@@ -16,6 +16,7 @@ __all__ = [
     "Blob",
     "DistTag",
     "Download",
+    "Downloader",
     "Grant",
     "Invitation",
     "Maintainer",

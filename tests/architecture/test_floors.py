@@ -39,7 +39,7 @@ MAY_OPEN_TRANSACTIONS = {
     "registry.attempts", "registry.profile", "registry.second_factor",
     "registry.owners", "registry.stars", "registry.tags", "registry.visibility", "registry.orgs", "registry.teams",
     "registry.invitations", "registry.weblogin", "registry.identities",
-    "registry.downloads", "registry.searching.indexing",
+    "registry.counting", "registry.searching.indexing",
     "registry.burying", "registry.immigration", "sync.doubts", "sync.migrating", "sync.cutting_over",
     "bugversions.clocks", "bugversions.editing", "bugversions.repacking", "bugversions.importing",
     "bugversions.advisories",

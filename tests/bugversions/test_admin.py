@@ -1,5 +1,7 @@
 """Operators make rules in the admin: they see before what a rule would do, say why, and can take it back."""
 
+import json
+
 import pytest
 from django.core.management import call_command
 from django.test import Client
@@ -7,6 +9,7 @@ from django.test import Client
 from audit.models import Event
 from bugversions import clocks, importing
 from bugversions.models import BugVersion, Freeze, Hold
+from registry import counting
 from registry.models import User
 from tests.bugversions.conftest import WHY
 
@@ -83,13 +86,16 @@ def test_a_reason_is_asked_for_when_a_rule_is_retired(rule, root):
     assert BugVersion.objects.get().is_active
 
 
-def test_the_preview_says_what_installs_get_and_changes_nothing(axios, anyone, root):
+def test_the_preview_says_what_installs_get_and_who_has_it_and_changes_nothing(axios, anyone, alice, root):
     served(anyone)
+    alice.download("axios", "1.14.1")
+    counting.flush()
     shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"action": "replace", "replacement": "1.14.0"}))
     assert "installs get 1.14.0" in shown
     assert "<td>latest</td><td>1.14.1</td><td>1.14.1, which is 1.14.0</td>" in shown
     assert "[WARNING] Use 1.14.0 instead of 1.14.1" in shown
     assert "steal.js" in shown, "what goes is shown too"
+    assert "Downloaded by user:alice (1, last on" in " ".join(shown.split())
     shown = page(root.post(f"{BASE}/bugversion/preview/", FORM))
     assert "<td>^1.0.0</td><td>1.14.1</td><td>1.14.0</td>" in shown
     shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"versions": "*"}))
@@ -164,3 +170,17 @@ def test_a_rule_whose_replacement_is_not_here_is_told_of(axios, anyone, rule, ro
 
 def test_the_preview_may_be_shown_inside_the_form(axios, root):
     assert root.post(f"{BASE}/bugversion/preview/", FORM)["X-Frame-Options"] == "SAMEORIGIN"
+
+
+def test_who_must_be_told_is_printed(axios, anyone, alice, capsys):
+    served(anyone)
+    alice.download("axios", "1.14.1")
+    anyone.download("axios", "1.14.0")
+    counting.flush()
+    call_command("bugversions", "who", "axios", ">=1.14.1")
+    shown = capsys.readouterr().out
+    assert ("user:alice" in shown, "1 people and addresses in 30 days" in shown) == (True, True)
+    call_command("bugversions", "who", "axios", "--json")
+    assert {(row["who"], row["version"]) for row in json.loads(capsys.readouterr().out)} == {
+        ("user:alice", "1.14.1"), ("address:127.0.0.1", "1.14.0"),
+    }  # fmt: skip

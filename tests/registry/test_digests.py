@@ -109,11 +109,13 @@ def test_md5_alone_promises_nothing():
     assert Integrity.of({}) is None
 
 
-def test_the_blob_is_known_beforehand_only_when_one_sha512_can_match():
-    assert Integrity.of({"integrity": sri("sha512")}).sha512_hex == hashlib.sha512(TARBALL).hexdigest()
-    assert Integrity.of({"integrity": f"{sri('sha512')} {sri('sha512', b'other')}"}).sha512_hex is None
-    assert Integrity.of({"integrity": sri("sha256")}).sha512_hex is None
-    assert Integrity.of({"shasum": shasum()}).sha512_hex is None
+def test_what_is_kept_of_bytes_shows_whether_they_are_the_promised_ones():
+    kept = {"sha512": hashlib.sha512(TARBALL).hexdigest(), "sha1": shasum()}
+    assert Integrity.of({"integrity": sri("sha512")}).admits(**kept)
+    assert Integrity.of({"integrity": f"{sri('sha512')} {sri('sha512', b'other')}"}).admits(**kept)
+    assert Integrity.of({"shasum": shasum()}).admits(**kept)
+    assert not Integrity.of({"integrity": sri("sha512", b"other")}).admits(**kept)
+    assert not Integrity.of({"integrity": sri("sha256")}).admits(**kept), "it cannot be shown"
 
 
 def test_checkers_of_one_promise_do_not_disturb_each_other():

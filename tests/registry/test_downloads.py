@@ -1,5 +1,6 @@
 """Downloads: what is counted, that none is lost, and what is told of them to whom."""
 
+import base64
 import time
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
@@ -9,8 +10,9 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from registry import blobs, downloads
-from registry.models import Download
+from registry import blobs, counting, downloads, janitor
+from registry.counting import Reader, Tarball
+from registry.models import Download, Downloader
 from tests.actors import publish_body
 from tests.registry.cast import READS, gather, restrict
 from tests.server import Server
@@ -24,11 +26,13 @@ TODAY = date(2026, 3, 10)
 @pytest.fixture(autouse=True)
 def _nothing_counted(transactional_db):
     """What other tests of this process downloaded is not ours, and what ours do is not theirs."""
-    downloads.flush()
+    counting.flush()
     Download.objects.all().delete()
+    Downloader.objects.all().delete()
     yield
-    downloads.flush()
+    counting.flush()
     Download.objects.all().delete()
+    Downloader.objects.all().delete()
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def add(package: str, days_ago: int, count: int, version: str = "1.0.0") -> None
 
 
 def rows() -> dict[tuple[str, str], int]:
-    downloads.flush()
+    counting.flush()
     return {(row.package, row.version): row.count for row in Download.objects.all()}
 
 
@@ -88,6 +92,7 @@ def test_what_sends_no_tarball_counts_nothing(anyone, pad):
     etag = anyone.download(pad, "1.0.0").headers["etag"]
     rows()
     Download.objects.all().delete()
+    Downloader.objects.all().delete()
     path = "/@acme/pad/-/pad-1.0.0.tgz"
     assert anyone.send("HEAD", path).status == 200
     assert anyone.download(pad, "1.0.0", **{"If-None-Match": etag}).status == 304
@@ -134,15 +139,15 @@ def test_whoever_downloads_waits_for_no_write(anyone, pad):
 
 
 def test_what_cannot_be_written_waits(monkeypatch):
-    downloads.count("left-pad", "left-pad-1.0.0.tgz")
+    counting.count("left-pad", "left-pad-1.0.0.tgz", Reader())
 
     def fail(*_: object) -> None:
-        downloads.count("left-pad", "left-pad-1.0.0.tgz")  # meanwhile
+        counting.count("left-pad", "left-pad-1.0.0.tgz", Reader())  # meanwhile
         raise OperationalError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloads, "_add", fail)
-        downloads.flush()
+        patch.setattr(counting, "_add", fail)
+        counting.flush()
     assert not Download.objects.exists()
     assert rows() == {("left-pad", "1.0.0"): 2}
 
@@ -152,8 +157,8 @@ def test_many_who_count_and_write_at_once_lose_none():
 
     def work(number: int) -> None:
         for name in names[number:] + names[:number]:
-            downloads.count(name, f"{name}-1.0.0.tgz")
-        downloads.flush()
+            counting.count(name, f"{name}-1.0.0.tgz", Reader())
+        counting.flush()
 
     with PassingThreads(8) as crowd:
         list(crowd.map(work, range(16)))
@@ -161,26 +166,26 @@ def test_many_who_count_and_write_at_once_lose_none():
 
 
 def test_two_processes_that_add_the_same_rows_add_up():
-    counts = {(f"box-{number}", f"box-{number}-1.0.0.tgz"): 1 for number in range(1200)}
+    counts = {Tarball(f"box-{number}", f"box-{number}-1.0.0.tgz"): 1 for number in range(1200)}
     with PassingThreads(4) as crowd:
-        list(crowd.map(lambda _: downloads._add(dict(reversed(counts.items())), TODAY), range(8)))
+        list(crowd.map(lambda _: counting._add(dict(reversed(counts.items())), TODAY), range(8)))
     assert set(rows().values()) == {8}
     assert Download.objects.count() == 1200
 
 
 def test_the_thread_writes_by_itself_until_it_is_stopped(monkeypatch):
-    monkeypatch.setattr(downloads, "_WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(counting, "_WRITE_SECONDS", 0.01)
     written = []
-    monkeypatch.setattr(downloads, "_add", lambda counts, day: written.append(counts))
-    downloads.start()
+    monkeypatch.setattr(counting, "_add", lambda counts, day: written.append(counts))
+    counting.start()
     try:
-        downloads.count("left-pad", "left-pad-1.0.0.tgz")
+        counting.count("left-pad", "left-pad-1.0.0.tgz", Reader())
         deadline = time.monotonic() + 20
         while not written and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
-        downloads.count("left-pad", "left-pad-2.0.0.tgz")
-        downloads.stop()
+        counting.count("left-pad", "left-pad-2.0.0.tgz", Reader())
+        counting.stop()
     assert sum(sum(counts.values()) for counts in written) == 2
 
 
@@ -332,3 +337,54 @@ def test_packages_of_these_names_are_packages(alice, anyone, name):
     assert anyone.download(name, "1.0.0").status == 200
     assert told(anyone, f"/downloads/point/last-day/{name}")["package"] == name
     assert told(anyone, f"/versions/{name}/last-week")["package"] == name
+
+
+# --- By whom ---------------------------------------------------------------------------------------------------------
+
+
+def who() -> dict[str, int]:
+    counting.flush()
+    return dict(Downloader.objects.values_list("who", "count"))
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_who_downloaded_it_is_the_person_of_the_token_or_an_address(today, alice, anyone, pad):
+    for _ in range(2):
+        alice.download(pad, "1.0.0")
+    basic = base64.b64encode(f"whatever:{alice.token}".encode()).decode()
+    anyone.send("GET", f"/{pad}/-/{pad}-1.0.0.tgz", headers={"Authorization": f"Basic {basic}"})
+    anyone.download(pad, "1.0.0")
+    anyone.send("GET", f"/{pad}/-/{pad}-1.0.0.tgz", headers={"Authorization": "Bearer no token of ours"})
+    assert who() == {"user:alice": 3, "address:127.0.0.1": 2}
+    alice.download(pad, "1.0.0")
+    assert who()["user:alice"] == 4
+    row = Downloader.objects.get(who="user:alice")
+    assert (row.package, row.version, row.first_day, row.last_day) == (pad, "1.0.0", today, today)
+
+
+def test_a_password_says_only_where_it_comes_from(alice, anyone, pad):
+    basic = base64.b64encode(b"alice:correct horse battery").decode()
+    anyone.send("GET", f"/{pad}/-/{pad}-1.0.0.tgz", headers={"Authorization": f"Basic {basic}"})
+    assert who() == {"address:127.0.0.1": 1}
+
+
+@pytest.mark.parametrize("authorization", ["Basic !!!", "Basic", "Bearer", "Bearer \x00", "Basic /w==", "x" * 9000])
+def test_credentials_that_are_none_are_nobodys(authorization):
+    counting.count("left-pad", "left-pad-1.0.0.tgz", Reader(authorization, "192.0.2.7"))
+    assert who() == {"address:192.0.2.7": 1}
+
+
+def test_nobody_is_noted_where_that_is_switched_off(anyone, pad, settings):
+    settings.DOWNLOADERS_DAYS = 0
+    anyone.download(pad, "1.0.0")
+    assert (who(), rows()) == ({}, {(pad, "1.0.0"): 1})
+
+
+def test_after_a_month_it_is_forgotten(today, anyone, pad):
+    anyone.download(pad, "1.0.0")
+    assert who()
+    for days, left in ((29, 1), (30, 0)):
+        Downloader.objects.update(last_day=today - timedelta(days=days))
+        assert downloads.downloaders(pad).count() == left
+        janitor.sweep()
+        assert Downloader.objects.count() == left

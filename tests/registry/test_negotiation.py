@@ -88,7 +88,8 @@ def test_an_etag_wins_over_a_date():
     [
         ("Sun, 15 Jun 2025 15:06:40 GMT", True),
         ("Sun, 15 Jun 2025 15:06:39 GMT", False),
-        ("Sunday, 15-Jun-25 15:06:41 GMT", True),
+        ("Sunday, 15-Jun-25 15:06:40 GMT", True),
+        ("Sun, 15 Jun 2025 15:06:41 GMT", False),
         ("yesterday", False),
         ("Sun, 99 Jun 2025 15:06:40 GMT", False),
         ("Sun, 15 Jun 99999 15:06:40 GMT", False),

@@ -1,16 +1,17 @@
-"""`manage.py bugversions list|check|import|export`."""
+"""`manage.py bugversions list|check|import|export|who`."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actors import Actor
-from bugversions import checking, editing, importing, previewing
+from bugversions import checking, editing, importing, previewing, values
 from bugversions.models import BugVersion, RuleImport
 from bugversions.reading import SOURCE
-from registry import jsontext, lockfiles
+from registry import downloads, jsontext, lockfiles
 from registry.errors import Invalid, RegistryError
 
 _ACTOR = Actor.system("manage.py bugversions")
@@ -24,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to do, and with which."""
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|check|import|export")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|check|import|export|who")
         listing = verbs.add_parser("list", help="the rules that are in force")
         listing.add_argument("--package")
         listing.add_argument("--action", choices=BugVersion.Action.values)
@@ -35,6 +36,10 @@ class Command(BaseCommand):
         bring = verbs.add_parser("import", help=f"take the rules of the npm package {SOURCE}, the latest one")
         bring.add_argument("--file", type=Path, help="its package.json instead, or what export has written")
         verbs.add_parser("export", help="our own rules, as import --file takes them")
+        who = verbs.add_parser("who", help="who downloaded versions of a package lately, for whoever must be told")
+        who.add_argument("package")
+        who.add_argument("versions", nargs="?", default="*", help="a version or a range; default: all")
+        who.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Do it, and say so."""
@@ -95,6 +100,18 @@ class Command(BaseCommand):
 
     def _export(self, _options: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(importing.exported(), indent=2, ensure_ascii=False))
+
+    def _who(self, options: dict[str, Any]) -> None:
+        all_of_it = downloads.downloaders(options["package"])
+        rows = [row for row in all_of_it if values.matches(options["versions"], row.version)]
+        if options["json"]:
+            keys = ("who", "version", "count", "first_day", "last_day")
+            self.stdout.write(json.dumps([{key: getattr(row, key) for key in keys} for row in rows], default=str))
+            return
+        for row in rows:
+            self.stdout.write(f"{row.who:<40} {row.version:<20} {row.count} times, last on {row.last_day}")
+        people = len({row.who for row in rows})
+        self.stdout.write(f"{people} people and addresses in {settings.DOWNLOADERS_DAYS} days")
 
 
 def _read(path: Path) -> str:
