@@ -13,7 +13,7 @@ replacement is withheld, or replaced itself, is hidden: neither of the two is on
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,6 +43,10 @@ class Advice:
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """What rules, holds and a freeze say about the package."""
         return decide(name, stamp.id, stamp.origin)
+
+    def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
+        """None: rules are about versions."""
+        return ()
 
 
 def decide(name: str, package_id: int, origin: str | None) -> Judgement:

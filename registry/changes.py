@@ -17,7 +17,7 @@ from django.db.models.functions import Substr
 
 from audit.actors import Actor
 from audit.models import Cursor, Event
-from registry import access
+from registry import access, policies
 from registry.models import Package
 
 MOST = 10_000
@@ -76,9 +76,9 @@ class _State(NamedTuple):
 
 
 def _states(names: Collection[str]) -> dict[str, _State]:
-    rows = Package.objects.filter(name__in=names)
-    found = rows.values_list("name", "revision", "unpublished_at", "blocked_reason")
-    return {name: _State(revision, bool(unpublished or blocked)) for name, revision, unpublished, blocked in found}
+    rows = list(Package.objects.filter(name__in=names).defer("head"))
+    refused = policies.refused_whole({row.name: row.stamp for row in rows})
+    return {row.name: _State(row.revision, row.unpublished_at is not None or row.name in refused) for row in rows}
 
 
 def _name(event: Event) -> str:
@@ -87,5 +87,4 @@ def _name(event: Event) -> str:
 
 def _change(event: Event, state: _State) -> Change:
     version = event.facts.get("version")
-    is_refused = bool(event.facts.get("refused"))  # by a rule or a private scope (`lifecycle.touch_all`)
-    return Change(event.place, _name(event), event.kind, version, state.revision, state.is_gone or is_refused)
+    return Change(event.place, _name(event), event.kind, version, state.revision, state.is_gone)

@@ -11,7 +11,7 @@ PACKAGE_UNPUBLISHED = define("package.unpublished", "{subject} was unpublished",
 PACKAGE_RESTORED = define("package.restored", "{subject} was restored", ["versions"])
 PACKAGE_DEPRECATED = define("package.deprecated", "versions of {subject} were deprecated: {message}", ["versions"])
 PACKAGE_UNDEPRECATED = define("package.undeprecated", "versions of {subject} are not deprecated any more", ["versions"])
-VIEW_CHANGED = define("package.rules.changed", "what readers see of {subject} changed by a rule", ["refused"])
+VIEW_CHANGED = define("package.rules.changed", "what readers see of {subject} changed by a rule")
 PACKAGE_MIRRORED = define(
     "package.mirrored", "{subject} was brought up to date: {added} added, {edited} edited", ["removed"]
 )

@@ -1,7 +1,7 @@
 """What happens to a package as a whole."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -57,20 +57,18 @@ def touch(package: Package) -> None:
     transaction.on_commit(generation.advance)
 
 
-def touch_all(names: Iterable[str], *, actor: Actor, refused: Collection[str] = ()) -> list[str]:
+def touch_all(names: Iterable[str], *, actor: Actor) -> list[str]:
     """Raise the revisions of those of these packages that are here, and return which they are.
 
     That is for what readers see differently by rules. Each is told of in the journal, so that search and those who
-    follow us look at it anew; `refused` are names of which nothing is served any more.
+    follow us look at it anew.
     """
     names, found = sorted(set(names)), list[str]()
     for start in range(0, len(names), _BATCH):
         rows = Package.objects.filter(name__in=names[start : start + _BATCH])
         found += rows.order_by("name").select_for_update(no_key=True).values_list("name", flat=True)
         rows.update(revision=Greatest(F("revision") + 1, Value(first_revision())), updated_at=Now())
-    for is_refused in (False, True):
-        subjects = [f"package:{name}" for name in found if (name in refused) is is_refused]
-        journal.record_all(VIEW_CHANGED, subjects, actor=actor, refused=is_refused)
+    journal.record_all(VIEW_CHANGED, [f"package:{name}" for name in found], actor=actor)
     transaction.on_commit(generation.advance)
     return found
 

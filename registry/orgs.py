@@ -64,7 +64,7 @@ def delete(org: str, *, actor: Actor) -> None:
         if Package.objects.filter(scope=name, origin=None).exists():
             raise Forbidden(f"packages were published in {name}: it stays an organisation of this registry")
         scope.delete()
-        _tell_readers(name, actor, is_ours=False)
+        _tell_readers(name, actor)
         journal.record(ORG_DELETED, f"org:{name}", actor=actor)
 
 
@@ -149,15 +149,15 @@ def _get_or_create(name: str, actor: Actor) -> tuple[Scope, bool]:
     scope, is_new = Scope.objects.select_for_update(no_key=True).get_or_create(name=name)
     if is_new:
         Team.objects.create(scope=scope, name=DEVELOPERS)
-        _tell_readers(name, actor, is_ours=True)
+        _tell_readers(name, actor)
         journal.record(ORG_CREATED, f"org:{name}", actor=actor)
     return scope, is_new
 
 
-def _tell_readers(name: str, actor: Actor, *, is_ours: bool) -> None:
+def _tell_readers(name: str, actor: Actor) -> None:
     """What was mirrored under a scope is refused while the scope is ours (`registry.policies.PrivateScopes`)."""
-    names = list(Package.objects.filter(scope=name).exclude(origin=None).values_list("name", flat=True))
-    lifecycle.touch_all(names, refused=names if is_ours else (), actor=actor)
+    names = Package.objects.filter(scope=name).exclude(origin=None).values_list("name", flat=True)
+    lifecycle.touch_all(names, actor=actor)
 
 
 def _require_ours(name: str) -> None:

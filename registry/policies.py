@@ -6,7 +6,7 @@ it holds).
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -51,6 +51,10 @@ class Policy(Protocol):
         """The judgement for the package `name`, whose row says `stamp`."""
         ...
 
+    def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
+        """Those of the packages, by their names, of which nothing is served: what `judge` says, of many at once."""
+        ...
+
 
 class Blocks:
     """Operators' blocks of whole packages."""
@@ -58,6 +62,10 @@ class Blocks:
     def judge(self, name: str, stamp: Stamp) -> Judgement:
         """Refuse the package with the reason that the operator gave."""
         return Judgement(refused_whole=f"{name} was blocked: {stamp.blocked_reason}" if stamp.blocked_reason else None)
+
+    def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
+        """The blocked ones."""
+        return [name for name, stamp in stamps.items() if stamp.blocked_reason]
 
 
 class PrivateScopes:
@@ -71,6 +79,13 @@ class PrivateScopes:
             refused_whole=f"{name} came from the upstream {stamp.origin} before its scope was made private: "
             "an operator must remove it"
         )
+
+    def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
+        """Foreign ones under names of ours."""
+        foreign = {name: PackageName.parse(name) for name, stamp in stamps.items() if stamp.origin is not None}
+        one_of_each = {name.scope: name for name in foreign.values()}
+        ours = {scope for scope, name in one_of_each.items() if access.is_private_scope_now(name)}
+        return [text for text, name in foreign.items() if name.scope in ours]
 
 
 @lru_cache
@@ -88,6 +103,11 @@ def judge(name: str, stamp: Stamp) -> Judgement:
         rewritten=_first([one.rewritten for one in judgements]),
         until=min((one.until for one in judgements if one.until is not None), default=None),
     )
+
+
+def refused_whole(stamps: Mapping[str, Stamp]) -> set[str]:
+    """Those of the packages, by their names, of which nothing is served."""
+    return {name for policy in _policies() for name in policy.refused_whole(stamps)}
 
 
 def _first(answers: list[Mapping[str, T]]) -> dict[str, T]:

@@ -97,7 +97,8 @@ class UpstreamAdmin(ThroughVerbs):
     def reset(self, request: HttpRequest, chosen: QuerySet[Upstream]) -> None:
         """For one that is well again."""
         for upstream in chosen:
-            upstreams.reset(upstream.name, actor=_actor(request))
+            reset = partial(upstreams.reset, upstream.name, actor=_actor(request))
+            _say(self, request, reset, f"{upstream} is asked again at once.")
 
 
 class FallbackInline(admin.TabularInline):
@@ -167,7 +168,7 @@ def _why(request: HttpRequest) -> str:
     return str(request.POST.get("reason", ""))
 
 
-def _say(page: ReadOnly, request: HttpRequest, decide: Callable[[], object], done: str) -> None:
+def _say(page: ThroughVerbs | ReadOnly, request: HttpRequest, decide: Callable[[], object], done: str) -> None:
     """Decide, and tell the operator what came of it."""
     try:
         decide()
@@ -251,7 +252,7 @@ class DoubtAdmin(ReadOnly):
 class MigrationAdmin(ReadOnly):
     """Old registries that are being left."""
 
-    list_display = ["pattern", "upstream", "found", "looked_at", "error", "cut_over_at"]
+    list_display = ["pattern", "upstream", "found", "looked_at", "error", "stopped_at", "cut_over_at"]
     list_select_related = ["upstream"]
     exclude = ["names", "owners", "people"]
     action_form = ReasonForm

@@ -57,7 +57,8 @@ def failed(upstream: Asked, error: UpstreamError) -> None:
     rest = error.retry_after or ours
     if rest > 0:
         until = timezone.now() + timedelta(seconds=rest)
-        _rows(upstream).filter(pk=upstream.pk).update(resting_until=until)
+        shorter = Q(resting_until=None) | Q(resting_until__lt=until)
+        _rows(upstream).filter(shorter, pk=upstream.pk).update(resting_until=until)
     generation.advance()
 
 

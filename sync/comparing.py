@@ -27,6 +27,7 @@ class Difference:
     missing: list[str] = field(default_factory=list)  # there and not here
     only_here: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)  # with another integrity
+    edited: list[str] = field(default_factory=list)  # the same tarball, and another manifest: deprecated there, say
     without_tarball: list[str] = field(default_factory=list)  # known here, and not fetched yet
     tags: list[str] = field(default_factory=list)  # that point elsewhere
     error: str = ""
@@ -34,7 +35,7 @@ class Difference:
     @property
     def is_complete(self) -> bool:
         """Whether all that is there is here: what is only here is no reason to wait."""
-        return not (self.missing or self.differing or self.without_tarball or self.tags or self.error)
+        return not (self.missing or self.differing or self.edited or self.without_tarball or self.tags or self.error)
 
     def __str__(self) -> str:
         if self.error:
@@ -43,6 +44,7 @@ class Difference:
             f"{len(numbers)} {word} ({', '.join(numbers[:3])}{', …' if len(numbers) > 3 else ''})"
             for word, numbers in (
                 ("missing here", self.missing), ("only here", self.only_here), ("differing", self.differing),
+                ("edited there", self.edited),
                 ("without tarball", self.without_tarball), ("tags differing", self.tags),
             )
             if numbers
@@ -61,6 +63,7 @@ def compare(names: Iterable[PackageName], upstream: Upstream) -> Iterator[Differ
 @dataclass(frozen=True, slots=True)
 class _Theirs:
     integrities: dict[str, Integrity | None]
+    digests: dict[str, str]
     tags: dict[str, str]
     error: str = ""
     is_unknown: bool = False
@@ -71,14 +74,14 @@ def _ask(name: PackageName, upstream: Upstream) -> _Theirs:
     try:
         with kinds.source(upstream).packument(name, {}) as response:
             if response.status == 404:
-                return _Theirs({}, {}, is_unknown=True)
+                return _Theirs({}, {}, {}, is_unknown=True)
             if response.status != 200:
                 raise Refused(f"{upstream} answered {response.status}")
             document = reading.read(response.read_all(settings.MAX_PACKUMENT_BYTES), str(name))
         versions = {number: _integrity(bytes(text)) for number, text in document.versions.items()}
     except (UpstreamError, reading.Unreadable) as error:
-        return _Theirs({}, {}, getattr(error, "sentence", str(error)))
-    return _Theirs(versions, document.tags)
+        return _Theirs({}, {}, {}, getattr(error, "sentence", str(error)))
+    return _Theirs(versions, document.digests, document.tags)
 
 
 def _integrity(text: bytes) -> Integrity | None:
@@ -104,13 +107,16 @@ def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Diffe
     tags = dict(DistTag.objects.filter(package=package).values_list("tag", "version__number")) if package else {}
     there = theirs.integrities
     both = [number for number in there if number in ours]
+    differing = [number for number in both if _differs(there[number], ours[number])]
+    other = [number for number in both if theirs.digests[number] != ours[number].source_digest]
     return Difference(
         str(name),
         here=len(ours),
         there=len(there),
         missing=[number for number in there if number not in ours],
         only_here=[number for number in ours if number not in there],
-        differing=[number for number in both if _differs(there[number], ours[number])],
+        differing=differing,
+        edited=[number for number in other if number not in differing],
         without_tarball=[number for number in both if not _is_stored(ours[number])],
         tags=sorted(tag for tag, number in theirs.tags.items() if tags.get(tag) != number and number in there),
     )

@@ -25,7 +25,7 @@ from sync import migrating, rules
 from sync.comparing import Difference
 from sync.events import MIGRATION_CUT_OVER, MIGRATION_TAKEN_BACK
 from sync.http import UpstreamError
-from sync.models import Doubt, Freshness, Migration, ScopeRule, SyncTask
+from sync.models import Doubt, Freshness, Migration, ScopeRule
 
 _TOLD = 5
 # Stands for a digest that no upstream sends: at the next sync all of a version is taken as it is there.
@@ -205,11 +205,7 @@ def _as_ours(head: dict[str, object], package: Package) -> dict[str, object]:
 def _forget_the_old(migration: Migration, names: list[str]) -> None:
     for rows in (Freshness.objects, Doubt.objects):
         rows.filter(upstream=migration.upstream, name__in=names).delete()
-    live = SyncTask.objects.live().filter(migrating.fits(migration.pattern, "name"))
-    live.update(
-        state=SyncTask.State.CANCELLED, finished_at=timezone.now(), again=False, leased_until=None,
-        reason=f"{migration.pattern} was cut over",
-    )  # fmt: skip
+    migrating.cancel_tasks(migration, f"{migration.pattern} was cut over")
 
 
 # --- And back -----------------------------------------------------------------------------------------------------
@@ -249,7 +245,8 @@ def take_back(migration: Migration, *, reason: str, actor: Actor) -> list[str]:
 def _require_nothing_new(migration: Migration) -> None:
     since = Version.objects.filter(package__origin=None, source_digest="", published_at__gt=migration.cut_over_at)
     new = since.filter(migrating.fits(migration.pattern, "package__name")).select_related("package")
-    if (version := new.order_by("id").first()) is not None:
+    mine = set(migrating.mine(migration, new.values_list("package__name", flat=True)))
+    if version := next((one for one in new.order_by("id") if one.package.name in mine), None):
         raise Conflict(f"{version} was published here: the old registry does not have it, so this cannot be taken back")
 
 

@@ -102,7 +102,7 @@ def gone(name: PackageName, upstream: Upstream, answer: str) -> Removal | None:
         if doubt.is_kept:
             return Removal(f"{answer}; kept: {doubt.reason}")
         doubt.gone_since = doubt.gone_since or timezone.now()
-        is_much = _is_much(doubt)
+        is_much = doubt.state == State.ASKING or _is_much(doubt)  # a question stays, whatever is decided of others
         if doubt.is_gone(timezone.now()) and (doubt.is_believed or not is_much):
             burying.bury(name, origin=upstream.name, reason=answer, actor=Actor.upstream(upstream.name))
             doubt.delete()

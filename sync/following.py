@@ -170,7 +170,7 @@ def _wanted(changes: Iterable[Change], upstream: Upstream) -> Iterator[tuple[str
         except Invalid:  # a design document of CouchDB's
             continue
         route = routing.route(name)
-        if upstream.pk not in {one.pk for one in route.upstreams}:
+        if upstream.pk not in {one.pk for one in route.listed}:
             continue
         if route.is_here or (is_mirrored(route) and not change.is_gone):
             yield str(name), is_eager(route)

@@ -84,6 +84,7 @@ def stop(migration: Migration, *, reason: str, actor: Actor) -> None:
     with transaction.atomic():
         lock(migration, is_cut_over=False)
         Migration.objects.filter(pk=migration.pk).update(stopped_at=timezone.now(), error="")
+        cancel_tasks(migration, f"the migration of {migration.pattern} was stopped")
         mode, names = ScopeRule.Mode.PROXY, [migration.upstream.name]
         rules.put(migration.pattern, mode, names, is_migrating=True, actor=actor)
         journal.record(MIGRATION_STOPPED, f"rule:{migration.pattern}", actor=actor, reason=reason)
@@ -158,17 +159,32 @@ def status(migration: Migration) -> Iterator[Difference]:
             f"{migration.pattern} was cut over on {migration.cut_over_at:%Y-%m-%d}: the old registry is not asked again"
         )
     found = _listed(migration.upstream, migration.pattern, names_of(migration.listed)).names
-    here = names_of(list(came(migration).filter(unpublished_at=None).values_list("name", flat=True)))
-    mine = {str(name): name for name in _mine(migration, [*found, *here])}
-    yield from comparing.compare([mine[text] for text in sorted(mine)], migration.upstream)
+    here = came(migration).filter(unpublished_at=None).values_list("name", flat=True)
+    names = sorted(mine(migration, [*map(str, found), *here]))
+    yield from comparing.compare(names_of(names), migration.upstream)
 
 
 def came(migration: Migration) -> QuerySet[Package]:
     """What is here of it, tombstones too. What a more specific rule is about is not its."""
-    fitting = Package.objects.filter(fits(migration.pattern, "name"), origin=migration.upstream.name)
-    mine = _mine(migration, names_of(list(fitting.values_list("name", flat=True))))
-    return Package.objects.filter(name__in=[str(name) for name in mine], origin=migration.upstream.name).order_by(
-        "name"
+    here = Package.objects.filter(origin=migration.upstream.name)
+    names = mine(migration, here.filter(fits(migration.pattern, "name")).values_list("name", flat=True))
+    return here.filter(name__in=names).order_by("name")
+
+
+def mine(migration: Migration, names: Iterable[str]) -> list[str]:
+    """Those of the names that no more specific rule is about."""
+    ruled = set(ScopeRule.objects.values_list("pattern", flat=True)) | {migration.pattern}
+    fitting = {name: patterns.fitting(PackageName.parse(name)) for name in names}
+    first = {name: next((one for one in found if one in ruled), "") for name, found in fitting.items()}
+    return [name for name, pattern in first.items() if pattern == migration.pattern]
+
+
+def cancel_tasks(migration: Migration, reason: str) -> None:
+    """End the tasks that are live for its names."""
+    live = SyncTask.objects.live()
+    names = mine(migration, live.filter(fits(migration.pattern, "name")).values_list("name", flat=True))
+    live.filter(name__in=names).update(
+        state=SyncTask.State.CANCELLED, finished_at=timezone.now(), again=False, leased_until=None, reason=reason
     )
 
 
@@ -198,13 +214,6 @@ def require_reason(text: str) -> str:
     if len(text.strip()) < _LEAST_REASON:
         raise Invalid(f"say why, in {_LEAST_REASON} characters or more: the reason is kept in the journal")
     return text.strip()
-
-
-def _mine(migration: Migration, names: Iterable[PackageName]) -> list[PackageName]:
-    """Those that no more specific rule is about."""
-    ruled = set(ScopeRule.objects.values_list("pattern", flat=True)) | {migration.pattern}
-    first = ((name, next((one for one in patterns.fitting(name) if one in ruled), None)) for name in names)
-    return [name for name, pattern in first if pattern == migration.pattern]
 
 
 def _restrict(migration: Migration) -> None:

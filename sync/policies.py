@@ -1,5 +1,7 @@
 """What rules say about what is here already: `registry.policies.Policy`."""
 
+from collections.abc import Collection, Mapping
+
 from registry.models import Stamp
 from registry.names import PackageName
 from registry.policies import Judgement
@@ -18,3 +20,7 @@ class Rules:
             refused_whole=f"{name} came from the upstream {stamp.origin}, and by now the rule for {rule.pattern} "
             f"says {rule.mode}: ask an operator"
         )
+
+    def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
+        """Foreign packages under names that must not come from elsewhere."""
+        return routing.barred_now(name for name, stamp in stamps.items() if stamp.origin is not None)

@@ -16,7 +16,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, IntegerField, Value, When
-from django.db.models.functions import Concat, Right
+from django.db.models.functions import Concat, Greatest, Right
 from django.utils import timezone
 
 from audit import journal
@@ -180,7 +180,8 @@ def finish(task: SyncTask, *, skipped: int = 0, needs_human: bool = False) -> No
 def refuse(task: SyncTask, reason: str) -> None:
     """It must not be done, unless a human decides otherwise."""
     with transaction.atomic():
-        if _end(task, State.REFUSED, error=storable_text(reason)):
+        is_ours = _end(task, State.REFUSED, error=storable_text(reason))
+        if is_ours and SyncTask.objects.filter(pk=task.pk, state=State.REFUSED).exists():  # not asked for once more
             journal.record(SYNC_REFUSED, _subject(task), actor=_OURS, reason=reason)
 
 
@@ -201,7 +202,7 @@ def put_off(task: SyncTask, error: str, *, retry_after: float | None = None) -> 
 def postpone(task: SyncTask, reason: str, seconds: float) -> None:
     """Its upstream must not be asked now: due again some time later. That was no attempt."""
     delay = seconds * random.uniform(1, 1.5)  # noqa: S311
-    _set_waiting(task, delay, error=reason, attempts=F("attempts") - 1)
+    _set_waiting(task, delay, error=reason, attempts=Greatest(F("attempts") - 1, 0))
 
 
 def _set_waiting(task: SyncTask, delay: float, **facts: object) -> bool:

@@ -20,6 +20,7 @@ says that something was committed.
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
@@ -42,10 +43,20 @@ class Route:
     name: PackageName
     mode: str  # what is done with the name; without a rule it is fetched when somebody asks
     rule: ScopeRule | None
-    upstreams: tuple[Upstream, ...]  # in the order in which they are asked
+    listed: tuple[Upstream, ...]  # those that may have it, in the order in which they are asked
     why: str
     is_here: bool
     origin: str | None  # where the package that is here came from; None too when it was published here
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Those that are asked: none that is switched off, and nobody in its place."""
+        return tuple(takewhile(lambda one: one.is_enabled, self.listed))
+
+    @property
+    def waits_for(self) -> Upstream | None:
+        """The first that is switched off."""
+        return next((one for one in self.listed if not one.is_enabled), None)
 
     @property
     def upstream(self) -> Upstream | None:
@@ -100,11 +111,11 @@ def route(name: PackageName, *, wanted: Upstream | None = None) -> Route:
     known = _known()
     rule = _fitting(known.rules, name)
     barred = _reserved(name, rule) or ("it was published on this registry" if row and origin is None else None)
-    upstreams, why = ([], barred) if barred else _sources(known, rule, origin, wanted.name if wanted else None)
+    listed, why = ([], barred) if barred else _sources(known, rule, origin, wanted.name if wanted else None)
     mode = rule.mode if rule else ScopeRule.Mode.PROXY
     if barred and mode in ScopeRule.FROM_UPSTREAMS:  # for another reason than its rule
         mode = ScopeRule.Mode.PRIVATE
-    return Route(name, mode, rule, tuple(upstreams), why, row is not None and row[1] is None, origin)
+    return Route(name, mode, rule, tuple(listed), why, row is not None and row[1] is None, origin)
 
 
 def require(name: PackageName, upstream: Upstream) -> None:
@@ -185,10 +196,8 @@ def _sources(known: _Map, rule: ScopeRule | None, origin: str | None, wanted: st
         if rule is not None and _names_upstreams(rule) and known.upstreams[chosen] not in listed:
             return [], f"{why}, which the rule for {rule.pattern} does not name"
         listed = [known.upstreams[chosen]]
-    off = next((index for index, upstream in enumerate(listed) if not upstream.is_enabled), None)
-    if off is not None:
-        why = f"{why}; {listed[off]} is switched off, and nobody is asked in its place"
-    return listed[:off], why
+    off = next((upstream for upstream in listed if not upstream.is_enabled), None)
+    return listed, f"{why}; {off} is switched off, and nobody is asked in its place" if off else why
 
 
 def _names_upstreams(rule: ScopeRule) -> bool:

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
 _LATELY = timedelta(hours=1)
+# Seconds after which a task looks again whether an upstream is still switched off.
+_OFF_SECONDS = 60
 # Seconds for which a task waits for its upstream's limits before a worker turns to another task.
 _PATIENCE = 1.0
 _TARBALLS_AT_ONCE = 4
@@ -158,7 +160,7 @@ def _fetch_packument(current: Round) -> tuple[Upstream | None, str]:
     Returns which one has it, none when it is here and gone there, and what was done.
     """
     source = routing.route(current.name, wanted=current.task.upstream)
-    if not source.upstreams:
+    if not source.listed:
         raise Forbidden(f"not fetched: {source.why}")
     for upstream in source.upstreams:
         if rest := breaker.resting(upstream):
@@ -167,6 +169,9 @@ def _fetch_packument(current: Round) -> tuple[Upstream | None, str]:
             answer = fetching.fetch(current.name, upstream, newer_than=time.time())
         if not answer.is_unknown:
             break
+    else:
+        if source.waits_for:
+            raise NotYet(f"not fetched: {source.why}", retry_after=_OFF_SECONDS)
     fresh = fetching.freshness(current.name, upstream)
     if answer.removal:
         current.question = answer.removal.question

@@ -4,7 +4,7 @@ from django.db import models
 
 from registry import patterns
 from registry.names import PackageName
-from sync.models.upstream import Upstream
+from sync.models.upstream import ScopeRule, Upstream
 
 
 class MigrationQuerySet(models.QuerySet["Migration"]):
@@ -18,9 +18,13 @@ class MigrationQuerySet(models.QuerySet["Migration"]):
         return any(patterns.fits(pattern, name) for pattern in rows.values_list("pattern", flat=True))
 
     def hold(self, name: PackageName, upstream: Upstream) -> bool:
-        """Keep the name from being cut over before the transaction ends. False: it has been."""
-        rows = self.filter(upstream=upstream).values_list("pk", "pattern")
-        about = [pk for pk, pattern in rows if patterns.fits(pattern, name)]
+        """Keep the name from being cut over before the transaction ends. False: it has been.
+
+        What a narrower rule is about is no part of a migration.
+        """
+        ruled = set(ScopeRule.objects.values_list("pattern", flat=True))
+        first = next((pattern for pattern in patterns.fitting(name) if pattern in ruled), "")
+        about = list(self.filter(upstream=upstream, pattern=first).values_list("pk", flat=True))
         held = list(self.filter(pk__in=about).order_by("pk").select_for_update(no_key=True)) if about else []
         return all(row.cut_over_at is None for row in held)
 

@@ -8,7 +8,7 @@ from django.db import connections, transaction
 from audit import drain, journal
 from audit.actors import Actor
 from audit.models import Event
-from registry import orgs
+from registry import lifecycle, orgs
 from registry.events import PACKAGE_DEPRECATED
 from registry.models import Package
 from sync import rules
@@ -117,6 +117,9 @@ def test_what_a_rule_or_a_private_scope_withholds_is_told(feed, anyone, upstream
     assert anyone.view(name).status == 451
     [told] = feed(since=since)["results"]
     assert (told["id"], told["deleted"]) == (name, True)
+    with transaction.atomic():
+        lifecycle.touch_all([name], actor=operator)
+    assert feed(since=since)["results"][-1]["deleted"], "whatever was the last that happened"
     if how == "rule":
         rules.remove("@acme-inc", actor=operator)
     else:

@@ -121,6 +121,8 @@ def test_it_rests_for_as_long_as_it_asks_for(upstream):
     task, _ = queue.ask("left-pad", why="a test"), queue.ask("right-pad", why="a test")
     running.run(task.pk)
     assert 1700 < rest(Upstream.objects.get()) <= 1800
+    fail(Upstream.objects.get(), 1, retry_after=2)
+    assert rest(Upstream.objects.get()) > 1700, "what was under way does not make it shorter"
 
 
 @pytest.mark.parametrize("error", [TooLarge("too large"), ForbiddenTarget("not there")])

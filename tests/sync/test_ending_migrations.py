@@ -8,7 +8,7 @@ from audit.models import Event
 from registry import people
 from registry.models import Maintainer, Package, Version
 from sync import queue, routing, upstreams
-from sync.models import Doubt, Migration, ScopeRule, Upstream
+from sync.models import Doubt, Migration, ScopeRule, SyncTask, Upstream
 from tests.fake_upstream import FakeUpstream
 from tests.sync.test_migrating import WHY, lists, start, work
 
@@ -92,6 +92,53 @@ def test_a_scope_is_not_cut_over_around_what_comes_from_elsewhere(old, other, an
     migration("back", "@corp")
     migration("back", "@corp/tool")
     assert anyone.view("@corp/tool").status == 200
+
+
+def test_what_is_asked_for_by_then_is_not_copied_after_a_stop(old):
+    call_command("migration", "start", "@corp", "--from", "old")
+    migration("stop", "@corp")
+    work()
+    assert not Package.objects.exists()
+    assert SyncTask.objects.get().reason == "the migration of @corp/* was stopped"
+
+
+def test_narrower_names_are_no_part_of_a_cut_over(old, upstream, anyone, alice, later):
+    """Of names without a scope, which can be ours one by one."""
+    for name in ("acme-box", "acme-tool", "acme-open"):
+        old.publish(name, "1.0.0")
+    lists(old, "acme-box", "acme-tool", "acme-open")
+    upstream.publish("acme-far", "1.0.0")
+    call_command("rule", "set", "acme-open", "proxy", "old")
+    call_command("rule", "set", "acme-far", "mirror", "default")
+    call_command("migration", "start", "acme-*", "acme-tool", "--from", "old")
+    work()
+    wished = queue.ask("acme-far", why="a person wants it")
+    migration("cutover", "acme-*")
+    wished.refresh_from_db()
+    assert wished.state in SyncTask.LIVE
+    for name in ("acme-tool", "acme-open"):
+        old.publish(name, "2.0.0")
+    queue.ask("acme-tool", why="a test", with_tarballs=True)
+    work()
+    later()
+    for name in ("acme-tool", "acme-open"):
+        assert "2.0.0" in anyone.view(name).json()["versions"], name
+    call_command("migration", "cutover", "acme-tool", "--reason", WHY, "--owner", "alice")
+    assert alice.publish("acme-tool", "3.0.0").status == 201
+    migration("back", "acme-*")
+    with pytest.raises(CommandError, match=r"acme-tool@3.0.0 was published here"):
+        migration("back", "acme-tool")
+
+
+def test_what_is_only_edited_there_is_a_difference_too(old, anyone):
+    start()
+    old.deprecate("@corp/box", "1.0.0", "it leaks keys")
+    with pytest.raises(CommandError, match=r"1 edited there \(1.0.0\)"):
+        migration("cutover", "@corp")
+    queue.ask("@corp/box", why="a test")
+    work()
+    migration("cutover", "@corp")
+    assert anyone.view("@corp/box").json()["versions"]["1.0.0"]["deprecated"] == "it leaks keys"
 
 
 @pytest.mark.parametrize("heir", [(), ("--to", "default")])

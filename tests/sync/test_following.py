@@ -339,8 +339,16 @@ def test_what_is_new_on_the_second_upstream_of_a_rule_is_asked_for(upstream, sou
         following.follow(row)
         partner.publish("pad-new", "1.0.0")
         partner.change("pad-new")
+        Upstream.objects.filter(pk=source.pk).update(is_enabled=False)
+        routing.forget()
         following.follow(row)
         task = SyncTask.objects.get(name="pad-new")
+        assert "public is switched off, and nobody is asked in its place" in running.run(task.pk).line
+        task.refresh_from_db()
+        assert (task.state, task.attempts) == (SyncTask.State.WAITING, 0), "it waits, and that is no attempt"
+        Upstream.objects.filter(pk=source.pk).update(is_enabled=True)
+        routing.forget()
+        queue.hurry(task)
         running.run(task.pk)
     assert Package.objects.get(name="pad-new").origin == "partner"
 

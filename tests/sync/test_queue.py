@@ -314,3 +314,17 @@ def test_operators_say_why_and_others_may_not(task, verb):
     with pytest.raises(Forbidden):
         verb(task, "because", actor=Actor.user("somebody", user_id=somebody.pk))
     assert (look(task).state, look(task).reason, events()) == (State.WAITING, "", [])
+
+
+def test_one_that_is_retried_while_it_runs_and_then_postponed_is_no_attempt(task):
+    mine = queue.claim(task.pk)
+    queue.retry(task, "the operator wants it now", actor=Actor.system("a test"))
+    queue.postpone(mine, "the upstream is busy", 10)
+    assert (look(task).state, look(task).attempts) == (State.WAITING, 0)
+
+
+def test_what_is_refused_and_was_asked_for_once_more_is_not_told_of(task):
+    mine = queue.claim(task.pk)
+    queue.ask("left-pad", why="once more")
+    queue.refuse(mine, "nobody has it")
+    assert (look(task).state, events()) == (State.WAITING, [])

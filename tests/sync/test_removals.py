@@ -324,6 +324,28 @@ def test_an_upstream_that_says_404_to_everything_waits_for_a_human(upstream, any
     assert not Doubt.objects.exists()
 
 
+def test_what_is_decided_of_some_answers_no_question_about_others(upstream, anyone, sync, look_again, settings):
+    settings.MASS_REMOVAL = 4
+    names = [f"pad-{n}" for n in range(6)]
+    for name in names:
+        published(upstream, "1.0.0", name=name)
+        sync(name)
+    upstream.fault("/pad-*", "status", code=404)
+    for _ in range(2):
+        for name in names:
+            sync(name)
+        look_again()
+    asking = Doubt.objects.filter(state=Doubt.State.ASKING).count()
+    for name in names[:4]:
+        call_command("removals", "keep", name, "--reason", "we need all of them")
+    for _ in range(2):
+        for name in names:
+            sync(name)
+        look_again()
+    assert asking == Doubt.objects.filter(state=Doubt.State.ASKING).count() + 4 > 4
+    assert [here(anyone, name) for name in names] == [["1.0.0"]] * 6
+
+
 def test_many_packages_that_lose_versions_wait_for_a_human(upstream, anyone, sync, look_again, settings):
     """As from an upstream that was restored from an old backup."""
     settings.MASS_REMOVAL = 3
