@@ -256,6 +256,8 @@ REGISTRY = {
     "ON_MISS": "sync.pullthrough.PullThrough",
     # How a file is fetched from a place that is configured: registry.fetching.Download.
     "DOWNLOAD": "sync.downloads.download",
+    # How caches before us are told to forget: registry.cdn.Purge.
+    "CDN": "sync.purging.purge",
     # Which versions of programs are unsafe, such as Node's: registry.safety.SafeVersions.
     "SAFE_VERSIONS": "bugversions.node.SafeNode",
     # What readers may see, in order: registry.policies.Policy.

@@ -26,6 +26,11 @@ MAX_TOKEN_DAYS = max(1, number("LARDER_MAX_TOKEN_DAYS", 365))
 
 # LARDER_UNDO_DAYS: how long an operator can restore what was unpublished; after that its tarballs are deleted.
 UNDO_DAYS = number("LARDER_UNDO_DAYS", 30)
+# LARDER_CDN_URLS: caches before us (Varnish, nginx, a CDN), separated by commas, that are asked with HTTP PURGE to
+# forget what is withheld, unpublished or restricted: https://npm.example.com, or http://127.0.0.1:6081 for one on this
+# host. LARDER_CDN_TOKEN: sent to them as a Bearer token, and to nobody else.
+CDN_URLS = [url.rstrip("/") for url in env.list("LARDER_CDN_URLS", default=[]) if url]
+CDN_TOKEN = env.str("LARDER_CDN_TOKEN", default="")
 # LARDER_DOWNLOADERS_DAYS: how long is kept who downloaded a version, by the person of the token or else the address, so
 # that they can be told when it turns out to be bad. 0: nobody is noted.
 DOWNLOADERS_DAYS = number("LARDER_DOWNLOADERS_DAYS", 30)

@@ -117,7 +117,7 @@ def tarball(name: PackageName, filename: str, *, viewer: Actor) -> Ready | Deliv
     if blob is None:
         found = upstream.elsewhere().tarball(version)
         if isinstance(found, Delivery):
-            return found
+            return replace(found, headers=tuple(documents.caching(stamp, str(name), documents.FOR_GOOD)))
         blob = found
     entry = _stored(name, stamp, judgement, blob)
     entry.generation, entry.stamped_at = before, time.monotonic()
@@ -223,7 +223,7 @@ def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -
         ("ETag", etag),
         ("Last-Modified", formatdate(modified, usegmt=True)),
         ("Accept-Ranges", "bytes"),
-        *documents.caching(stamp, str(name), "public, immutable, max-age=31536000"),
+        *documents.caching(stamp, str(name), documents.FOR_GOOD),
     ]
     path = blobs.path(blob.sha512)
     return Ready(

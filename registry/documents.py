@@ -25,6 +25,9 @@ _ZSTD_LEVEL = 3
 # their copy while we are down; stale-while-revalidate bounds what vlt makes of that.
 _CACHE_CONTROL = "public, max-age=0, stale-while-revalidate=60, stale-if-error=86400"
 
+# What a tarball's URL stands for never changes; what is withheld later is purged (`registry.cdn`).
+FOR_GOOD = "public, immutable, max-age=31536000"
+
 
 class Moved(Exception):
     """The package changed while its document was built: some of what was read is old, and some new."""

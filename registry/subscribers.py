@@ -1,8 +1,9 @@
-"""What this app hears: documents are built before somebody asks for them, and search knows what is here."""
+"""What this app hears: documents are built before they are asked for, search and caches know what is here."""
 
 from audit.models import Event
 from audit.subscribers import subscriber
-from registry import warming
+from registry import cdn, warming
+from registry.names import PackageName
 from registry.searching import indexing
 
 
@@ -16,3 +17,9 @@ def warm(event: Event) -> None:
 def index(event: Event) -> None:
     """Bring what search knows of the package up to date."""
     indexing.index(event.subject.removeprefix("package:"))
+
+
+@subscriber("registry.purge", kinds=["package.*"], coalesce="subject", from_now=True)
+def purge(event: Event) -> None:
+    """Have caches before us forget what they keep of the package and must not give any more."""
+    cdn.forget(PackageName.parse(event.subject.removeprefix("package:")))

@@ -22,6 +22,8 @@ class Delivery:
 
     size: int
     chunks: Iterator[bytes]
+    # What caches between us and the reader are told.
+    headers: tuple[tuple[str, str], ...] = (("Cache-Control", "private, no-store"),)
 
 
 class OnMiss(Protocol):

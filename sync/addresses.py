@@ -256,8 +256,8 @@ class Connections:
         self._pools: dict[tuple[str, str | None], PoolManager] = {}
         self._lock = threading.Lock()
 
-    def send(self, target: Url, headers: Mapping[str, str], exchange: Exchange) -> BaseHTTPResponse:
-        """Send one GET and return the head of its answer, the body still to be read.
+    def send(self, method: str, target: Url, headers: Mapping[str, str], exchange: Exchange) -> BaseHTTPResponse:
+        """Send one request without a body and return the head of its answer, the body still to be read.
 
         A server may give up a kept connection in the moment in which we use it. Then, and only while not a byte of
         an answer has come, the request is sent once more; for the dead connection the pool opens a new one.
@@ -267,11 +267,11 @@ class Connections:
         options["timeout"] = Timeout(connect=exchange.connect_timeout, read=exchange.read_timeout)
         with exchange.going_on():
             try:
-                return pools.urlopen("GET", target.url, redirect=False, headers=headers, **options)
+                return pools.urlopen(method, target.url, redirect=False, headers=headers, **options)
             except (ProtocolError, SSLError):
                 if exchange.has_connected or exchange.has_heard:
                     raise
-                return pools.urlopen("GET", target.url, redirect=False, headers=headers, **options)
+                return pools.urlopen(method, target.url, redirect=False, headers=headers, **options)
 
     def close(self) -> None:
         """Close those that are not in use."""

@@ -179,12 +179,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         timeout: Timeouts | None = None,
+        method: str = "GET",
     ) -> Response:
         """Ask for `url` on behalf of `origin`, and return the answer of the place where the redirects end.
 
-        What was not found, not allowed or not modified is an answer; an upstream that is ill, or that sends us
-        where we will not go, is an `UpstreamError`. Bodies are asked for with gzip unless `headers` say otherwise;
-        `max_bytes` bounds them as they come over the wire.
+        What was not found, not allowed or not modified is an answer; an upstream that is ill, or sends us where we will
+        not go, is an `UpstreamError`. Bodies come with gzip unless `headers` say otherwise; `max_bytes` bounds them.
         """
         timeout = timeout or self._timeout
         deadline = time.monotonic() + timeout.total
@@ -194,7 +194,7 @@ class Client:
         while len(visited) <= self._max_redirects:
             visited.add(target)
             exchange = addresses.Exchange(origin.host, timeout.connect, timeout.read, deadline)
-            response = Response(self._ask(target, origin, wanted, exchange), target, max_bytes)
+            response = Response(self._ask(method, target, origin, wanted, exchange), target, max_bytes)
             if response.status not in REDIRECTS:
                 return _accepted(response, max_bytes)
             target = _redirected(response, target)
@@ -207,13 +207,13 @@ class Client:
         self._connections.close()
 
     def _ask(
-        self, target: Url, origin: Origin, wanted: Mapping[str, str], exchange: addresses.Exchange
+        self, method: str, target: Url, origin: Origin, wanted: Mapping[str, str], exchange: addresses.Exchange
     ) -> urllib3.BaseHTTPResponse:
         headers = {name: value for name, value in wanted.items() if name != "authorization"}
         if origin.authorization is not None and origin.owns(target):
             headers["authorization"] = origin.authorization
         with _failures_named(_shown(target)):
-            return self._connections.send(target, headers, exchange)
+            return self._connections.send(method, target, headers, exchange)
 
 
 @contextmanager

@@ -40,15 +40,10 @@ def with_headers(response: HttpResponseBase, entry: Ready) -> HttpResponseBase:
     return response
 
 
-def pass_on(delivery: Delivery, control: str = "public, immutable, max-age=31536000") -> StreamingHttpResponse:
-    """Bytes that are still being verified. Nobody may cache them as whole before their last one has come.
-
-    `control` is what caches are told where everybody may read.
-    """
-    response = StreamingHttpResponse(delivery.chunks, content_type="application/octet-stream")
-    response["Content-Length"] = str(delivery.size)
-    response["Cache-Control"] = control if settings.ANONYMOUS_READ else "private, no-store"
-    return response
+def pass_on(delivery: Delivery) -> StreamingHttpResponse:
+    """Bytes that are still being verified. Nobody may cache them as whole before their last one has come."""
+    headers = {"Content-Length": str(delivery.size), **dict(delivery.headers)}
+    return StreamingHttpResponse(delivery.chunks, content_type="application/octet-stream", headers=headers)
 
 
 def send(request: Request, entry: Ready) -> HttpResponseBase:

@@ -1,7 +1,9 @@
 """Mirrors of binaries over HTTP, with the lists that clients of cnpmcore read."""
 
+from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -50,7 +52,8 @@ class BinaryView(OpenView):
         if isinstance(found, Listing):
             return _listed(request, category, found)
         if isinstance(found, Delivery):
-            return pass_on(found, browsing.FOR_NOW)
+            control = browsing.FOR_NOW if settings.ANONYMOUS_READ else "private, no-store"
+            return pass_on(replace(found, headers=(("Cache-Control", control),)))
         current = unless_current(request, found)
         if current is not None:
             return current
