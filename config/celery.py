@@ -28,5 +28,6 @@ app.conf.beat_schedule = {
     "fetch advisories": {"task": "bugversions.fetch_advisories", "schedule": 300.0, "options": {"expires": 300}},
     "tell what the clock changes": {"task": "bugversions.tell", "schedule": 30.0, "options": {"expires": 30}},
     "rank packages by downloads": {"task": "registry.rank", "schedule": 3600.0, "options": {"expires": 3600}},
+    "sweep old sync tasks": {"task": "sync.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
     "sweep orphan blobs and old spool files": {"task": "registry.sweep", "schedule": 24 * 3600.0},
 }

@@ -36,6 +36,8 @@ FEED_SECONDS = max(1, number("LARDER_FEED_SECONDS", 30))
 CONFIRM_SECONDS = number("LARDER_CONFIRM_SECONDS", 3600)
 # LARDER_MIGRATE_SECONDS: how often an old registry without a changes feed is asked what is new, while it is left.
 MIGRATE_SECONDS = max(1, number("LARDER_MIGRATE_SECONDS", 300))
+# LARDER_TASK_DAYS: how long tasks that have ended can be read; a day those that a feed made and that went well.
+TASK_DAYS = number("LARDER_TASK_DAYS", 30)
 # LARDER_MASS_REMOVAL: when so many packages of one upstream are gone, or went within a day, a human decides on more.
 MASS_REMOVAL = number("LARDER_MASS_REMOVAL", 20)
 # LARDER_NODE_DIST_URL: where the releases of Node are fetched from that /-/binary/node/ has. "none": they are not

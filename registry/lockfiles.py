@@ -36,7 +36,7 @@ class Pin(NamedTuple):
         number = None if at < 0 else text[at + 1 :]
         if number is not None and not _is_version(number):
             raise Invalid(f'"{number[:80]}" is no version of {name}: write an exact one, or the name alone for all')
-        return cls(str(name), number)
+        return cls(str(name), number and (semver.clean(number) or number))
 
 
 def read(text: str) -> list[Pin]:

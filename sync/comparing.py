@@ -12,6 +12,8 @@ from registry.models import Blob, DistTag, Package, Version
 from registry.names import PackageName
 from sync import kinds, reading
 from sync.http import Refused, UpstreamError
+from sync.leases import Free
+from sync.limits import Turns
 from sync.models import Upstream
 
 _AT_ONCE = 4
@@ -72,7 +74,7 @@ class _Theirs:
 def _ask(name: PackageName, upstream: Upstream) -> _Theirs:
     """No database here: this runs in threads."""
     try:
-        with kinds.source(upstream).packument(name, {}) as response:
+        with Turns(upstream, Free()).take(), kinds.source(upstream).packument(name, {}) as response:
             if response.status == 404:
                 return _Theirs({}, {}, {}, is_unknown=True)
             if response.status != 200:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from audit import journal
@@ -52,7 +52,7 @@ def confirmed(name: PackageName, upstream: Upstream, *, is_holding: bool = False
     doubt = _find(name, upstream)
     if doubt is None:
         return frozenset()
-    is_much = not is_holding and _is_much(doubt)
+    is_much = _is_moving(doubt) or (not is_holding and _is_much(doubt))
     return doubt.of_a_human if is_much else doubt.confirmed(timezone.now())
 
 
@@ -78,7 +78,8 @@ def seen(name: PackageName, upstream: Upstream, plan: Plan) -> str:
             return ""
         answer = f"{upstream} does not list {len(waiting)} versions of {name} any more"
         is_much = plan.is_mass or (was_asking and bool(before & set(waiting)))
-        return _settle(doubt, answer, is_much=is_much or (not plan.is_holding and _is_much(doubt)))
+        is_much = is_much or _is_moving(doubt) or (not plan.is_holding and _is_much(doubt))
+        return _settle(doubt, answer, is_much=is_much)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def gone(name: PackageName, upstream: Upstream, answer: str) -> Removal | None:
         if doubt.is_kept:
             return Removal(f"{answer}; kept: {doubt.reason}")
         doubt.gone_since = doubt.gone_since or timezone.now()
-        is_much = doubt.state == State.ASKING or _is_much(doubt)  # a question stays, whatever is decided of others
+        is_asking = doubt.state == State.ASKING  # a question stays, whatever is decided of others
+        is_much = is_asking or _is_moving(doubt) or _is_much(doubt)
         if doubt.is_gone(timezone.now()) and (doubt.is_believed or not is_much):
             burying.bury(name, origin=upstream.name, reason=answer, actor=Actor.upstream(upstream.name))
             doubt.delete()
@@ -122,6 +124,10 @@ def _settle(doubt: Doubt, answer: str, *, is_much: bool) -> str:
     doubt.save()
     if not is_new:
         return ""
+    if _are_many(doubt, timezone.now() - timedelta(days=1)):
+        # They are one question, also those that were there before it was so much. Whoever has one locked asks itself.
+        rows = _others(doubt).filter(state=State.WAITING).select_for_update(skip_locked=True)
+        Doubt.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(state=State.ASKING)
     journal.record(REMOVAL_ASKED, _subject(doubt), actor=Actor.system("sync"), upstream=name, answer=answer)
     return f"{answer}: that is so much at once that a human decides (manage.py removals)"
 
@@ -134,14 +140,14 @@ def _keep_or_forget(doubt: Doubt) -> None:
 
 
 def _is_much(doubt: Doubt) -> bool:
-    """Whether so much is gone, or went in the last day, that the upstream is rather ill.
-
-    What is brought over from an old registry is not let go because that one is being emptied, or hides it.
-    """
-    if routing.route(PackageName.parse(doubt.name)).mode == ScopeRule.Mode.MIGRATE:
-        return True
+    """Whether so much is gone, or went in the last day, that the upstream is rather ill."""
     lately = timezone.now() - timedelta(days=1)
     return _is_most_of_it(doubt, lately) or _are_many(doubt, lately)
+
+
+def _is_moving(doubt: Doubt) -> bool:
+    """What is brought over from an old registry is not let go because that one is being emptied, or hides it."""
+    return routing.route(PackageName.parse(doubt.name)).mode == ScopeRule.Mode.MIGRATE
 
 
 def _is_most_of_it(doubt: Doubt, lately: datetime) -> bool:
@@ -152,11 +158,16 @@ def _is_most_of_it(doubt: Doubt, lately: datetime) -> bool:
 
 def _are_many(doubt: Doubt, lately: datetime) -> bool:
     """Packages that are gone, or lose versions."""
-    is_open = Q(gone_since__isnull=False, is_kept=False, is_believed=False) | ~Q(numbers={})
-    others = Doubt.objects.filter(is_open, upstream=doubt.upstream).exclude(pk=doubt.pk).count()
+    others = _others(doubt).count()
     lost = Version.objects.filter(package=OuterRef("pk"), unpublished_at__gte=lately)
     touched = Package.objects.filter(origin=doubt.upstream.name, updated_at__gte=lately).exclude(name=doubt.name)
     return others + touched.filter(Exists(lost)).count() >= settings.MASS_REMOVAL
+
+
+def _others(doubt: Doubt) -> QuerySet[Doubt]:
+    """The other doubts about the same upstream that nobody has decided."""
+    is_open = Q(gone_since__isnull=False, is_kept=False, is_believed=False) | (~Q(numbers={}) & Q(believed=[]))
+    return Doubt.objects.filter(is_open, upstream=doubt.upstream).exclude(pk=doubt.pk)
 
 
 def _find(name: PackageName, upstream: Upstream) -> Doubt | None:

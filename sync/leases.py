@@ -21,6 +21,16 @@ class LeaseLost(Exception):
     """The task may be another worker's by now, or an operator has cancelled it: nothing more is written for it."""
 
 
+class Free:
+    """In the place of a lease, for what is no task's: nobody can take it away."""
+
+    def __init__(self) -> None:
+        self.at_each_beat: list[Callable[[], None]] = []
+
+    def insist(self) -> None:
+        """Never raises."""
+
+
 class Lease:
     """What a worker holds while it runs a task."""
 
@@ -34,6 +44,11 @@ class Lease:
         """Raises `LeaseLost` unless the task is ours for a while; the clock counts, even while nobody could renew."""
         if self._has_gone or self._until is None or timezone.now() >= self._until:
             raise LeaseLost(f"the sync of {self._task.name} was taken over or cancelled")
+
+    def confirm(self) -> None:
+        """The same, asked of the row: an operator may have cancelled the task a moment ago."""
+        self.renew()
+        self.insist()
 
     def renew(self) -> bool:
         """Hold it for another while; a database that is away now may be back at the next beat. False: it has gone."""

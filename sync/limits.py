@@ -17,7 +17,7 @@ from redis import Redis
 
 from registry.errors import Unavailable
 from sync import shared
-from sync.leases import Lease
+from sync.leases import Free, Lease
 from sync.models import Upstream
 
 _POLL_SECONDS = 0.1
@@ -48,7 +48,7 @@ class NotYet(Unavailable):
 class Turns:
     """The requests of one task to one upstream."""
 
-    def __init__(self, upstream: Upstream, lease: Lease) -> None:
+    def __init__(self, upstream: Upstream, lease: Lease | Free) -> None:
         self._upstream = upstream
         self._lease = lease
         self._places: set[str] = set()  # in Redis

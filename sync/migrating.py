@@ -53,6 +53,8 @@ def start(
     before = Migration.objects.filter(pattern=pattern).first()
     if before is not None and before.cut_over_at is not None:
         raise Conflict(f"{pattern} was cut over already: take that back first (manage.py migration back)")
+    if before is not None and before.stopped_at is None and before.upstream != old:
+        raise Conflict(f"{pattern} is being migrated from {before.upstream}: stop that first (migration stop)")
     if is_restricted is None:
         is_restricted = before.is_restricted if before else bool(old.credentials)
     by_hand = sorted({*map(str, listed), *(before.listed if before else ())})

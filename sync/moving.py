@@ -52,6 +52,7 @@ def remove(name: str, *, to: str | None = None, actor: Actor) -> None:
             _move(Package.objects.filter(origin=name), upstream, heir, [], actor)
             _move_rules(upstream, heir)
             SyncTask.objects.live().filter(upstream=upstream).update(upstream=heir)
+            Migration.objects.filter(upstream=upstream, cut_over_at=None).update(upstream=heir)  # they still restrict
         SyncTask.objects.filter(upstream=upstream).update(upstream=None)  # what is over stays to be read
         Migration.objects.filter(upstream=upstream).delete()  # those that are over; there is no way back from here
         upstream.delete()

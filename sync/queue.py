@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, IntegerField, Value, When
+from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.db.models.functions import Concat, Greatest, Right
 from django.utils import timezone
 
@@ -31,6 +31,7 @@ from sync.models.task import SyncTaskQuerySet
 
 _FIRST_DELAY, _LONGEST_DELAY = 5.0, 3600.0
 _LOG_SIZE = 100_000
+_ROUTINE, _SWEPT_AT_ONCE = timedelta(days=1), 1000
 _OURS = Actor.system("sync")
 
 State = SyncTask.State
@@ -142,11 +143,21 @@ def claim(task_id: int) -> SyncTask | None:
         leased_until=_lease_end(),
         leased_by=claimant,
         attempts=F("attempts") + 1,
-        # One that kills its workers is put off by nobody.
-        needs_human=Case(When(attempts__gte=settings.SYNC_FLAG_AFTER, then=True), default=F("needs_human")),
         again=False,
     )  # fmt: skip
-    return SyncTask.objects.filter(pk=task_id, leased_by=claimant).first() if claimed else None
+    task = SyncTask.objects.filter(pk=task_id, leased_by=claimant).first() if claimed else None
+    if task is not None and task.attempts > settings.SYNC_FLAG_AFTER and not task.needs_human:
+        _flag(task)
+    return task
+
+
+def _flag(task: SyncTask) -> None:
+    """One that kills its workers is put off by nobody."""
+    why = "its workers died"
+    with transaction.atomic():
+        if _mine(task).update(needs_human=True):
+            journal.record(SYNC_FLAGGED, _subject(task), actor=_OURS, attempts=task.attempts - 1, reason=why)
+    task.needs_human = True
 
 
 def renew(task: SyncTask) -> datetime | None:
@@ -193,8 +204,10 @@ def put_off(task: SyncTask, error: str, *, retry_after: float | None = None) -> 
     longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(task.attempts - 1, 16))
     delay = (retry_after or 0.0) + random.uniform(0, longest)  # noqa: S311 (spreads load, guards nothing)
     is_stuck = task.attempts >= settings.SYNC_FLAG_AFTER
+    # Who has asked for it meanwhile is not made to wait for what failed before.
+    soon = min(delay, (retry_after or 0.0) + _FIRST_DELAY)
     with transaction.atomic():
-        is_ours = _set_waiting(task, delay, error=storable_text(error), needs_human=is_stuck)
+        is_ours = _set_waiting(task, delay, soon, error=storable_text(error), needs_human=is_stuck)
         if is_ours and is_stuck and not task.needs_human:
             journal.record(SYNC_FLAGGED, _subject(task), actor=_OURS, attempts=task.attempts, reason=error)
 
@@ -202,12 +215,14 @@ def put_off(task: SyncTask, error: str, *, retry_after: float | None = None) -> 
 def postpone(task: SyncTask, reason: str, seconds: float) -> None:
     """Its upstream must not be asked now: due again some time later. That was no attempt."""
     delay = seconds * random.uniform(1, 1.5)  # noqa: S311
-    _set_waiting(task, delay, error=reason, attempts=Greatest(F("attempts") - 1, 0))
+    _set_waiting(task, delay, delay, error=reason, attempts=Greatest(F("attempts") - 1, 0))
 
 
-def _set_waiting(task: SyncTask, delay: float, **facts: object) -> bool:
-    due_at = timezone.now() + timedelta(seconds=delay)
-    return bool(_mine(task).update(state=State.WAITING, due_at=due_at, leased_until=None, **facts))
+def _set_waiting(task: SyncTask, delay: float, when_asked_again: float, **facts: object) -> bool:
+    """Delays are in seconds."""
+    due_at, sooner = (timezone.now() + timedelta(seconds=seconds) for seconds in (delay, when_asked_again))
+    due = Case(When(again=True, then=Value(sooner)), default=Value(due_at))
+    return bool(_mine(task).update(state=State.WAITING, due_at=due, again=False, leased_until=None, **facts))
 
 
 def _end(task: SyncTask, state: State, **facts: object) -> bool:
@@ -223,6 +238,19 @@ def _end(task: SyncTask, state: State, **facts: object) -> bool:
         **facts,
     )
     return bool(ended)
+
+
+def sweep() -> int:
+    """Forget tasks that ended long ago, sooner those that nobody looks for; returns how many they were."""
+    now = timezone.now()
+    is_old = Q(finished_at__lt=now - timedelta(days=settings.TASK_DAYS))
+    is_routine = Q(state=State.DONE, priority__gte=SyncTask.Priority.FEED, skipped=0, needs_human=False)
+    ended = SyncTask.objects.exclude(state__in=SyncTask.LIVE)
+    found = ended.filter(is_old | (is_routine & Q(finished_at__lt=now - _ROUTINE)))
+    count = 0
+    while some := list(found.values_list("pk", flat=True)[:_SWEPT_AT_ONCE]):
+        count += SyncTask.objects.filter(pk__in=some).delete()[0]
+    return count
 
 
 # --- What operators do --------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def _bring_in(current: Round) -> str:
     task = current.task
     upstream, line = _fetch_packument(current)
     queue.note(task, line)
-    current.lease.insist()
+    current.lease.confirm()
     if upstream is not None:
         _fetch_the_rest(current, upstream)
     if task.with_tarballs and upstream is not None:
@@ -207,7 +207,7 @@ def _fetch_tarballs(current: Round, upstream: Upstream) -> None:
         for index, (version, blob) in enumerate(zip(versions, coming, strict=True)):
             current.progress(index, len(versions), f"{version}")
             _receive(current, blob)
-            current.lease.insist()
+            current.lease.confirm()
             if current.failures and breaker.is_resting_now(upstream):
                 break
     current.progress(len(versions), len(versions), "")

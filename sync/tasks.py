@@ -5,7 +5,7 @@ import threading
 from celery import shared_task
 from django.conf import settings
 
-from sync import doubts, following, migrating, order, running
+from sync import doubts, following, migrating, order, queue, running
 from sync.models import Migration, Upstream
 
 _SECONDS = 30.0
@@ -39,6 +39,12 @@ def refill() -> None:
 def confirm_removals() -> None:
     """Have a second look taken at what was gone from its upstream."""
     doubts.look_again()
+
+
+@shared_task(name="sync.sweep", acks_late=True, ignore_result=True)
+def sweep() -> None:
+    """Forget tasks that ended long ago."""
+    queue.sweep()
 
 
 @shared_task(name="sync.look_at_old_registries", ignore_result=True)

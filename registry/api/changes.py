@@ -1,5 +1,6 @@
 """The changes feed, in words that followers of npm and of cnpmcore understand."""
 
+import re
 from typing import Any
 
 from rest_framework.request import Request
@@ -13,7 +14,7 @@ from registry.changes import Change
 from registry.errors import Invalid
 
 _USUAL = 1000
-_LONGEST_NUMBER = 30
+_NUMBER = re.compile("-?[0-9]{1,30}")
 
 # What cnpmcore calls them; whatever else happens to a package is a change of its metadata.
 _TYPES = {
@@ -53,7 +54,8 @@ def _result(change: Change) -> dict[str, Any]:
 
 
 def _number(request: Request, key: str, default: int) -> int:
+    """What is below zero is zero: cnpmcore's followers begin ten places before the newest (`getInitialSince`)."""
     text = request.GET.get(key, str(default))
-    if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
-        return int(text)
-    raise Invalid(f"{key} must be a whole number, and not below zero")
+    if _NUMBER.fullmatch(text):
+        return max(int(text), 0)
+    raise Invalid(f"{key} must be a whole number")

@@ -74,7 +74,10 @@ class SyncTask(models.Model):
                 condition=Q(state__in=["waiting", "running"]),
             )
         ]
-        indexes = [models.Index(fields=["state", "due_at"], name="sync_task_due")]
+        indexes = [
+            models.Index(fields=["state", "due_at"], name="sync_task_due"),
+            models.Index(fields=["name"], name="sync_task_name"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"

@@ -1,5 +1,7 @@
 """How a migration ends otherwise than by its cut-over alone: stopped, beside narrower ones, or without its registry."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -7,7 +9,11 @@ from audit.actors import Actor
 from audit.models import Event
 from registry import people
 from registry.models import Maintainer, Package, Version
+from registry.names import PackageName
 from sync import queue, routing, upstreams
+from sync.comparing import compare
+from sync.leases import Free
+from sync.limits import Turns
 from sync.models import Doubt, Migration, ScopeRule, SyncTask, Upstream
 from tests.fake_upstream import FakeUpstream
 from tests.sync.test_migrating import WHY, lists, start, work
@@ -179,6 +185,49 @@ def test_a_version_that_goes_there_while_it_is_brought_over_waits_for_a_human(ol
         confirm()
     assert Version.objects.published().count() == 2
     assert Doubt.objects.get().state == Doubt.State.ASKING
+
+
+def test_npms_placeholder_takes_nothing_from_what_is_brought_over(old, later, confirm):
+    start()
+    old.unpublish("@corp/box")
+    old.publish("@corp/box", "0.0.1-security")
+    for _ in range(2):
+        later()
+        queue.ask("@corp/box", why="a test")
+        work()
+        confirm()
+    assert "1.0.0" in Version.objects.published().values_list("number", flat=True)
+
+
+def test_one_that_is_under_way_is_not_begun_from_elsewhere(old, other):
+    start()
+    with pytest.raises(CommandError, match="is being migrated from old: stop that first"):
+        call_command("migration", "start", "@corp", "--from", "other")
+    assert Migration.objects.get().upstream.name == "old"
+
+
+def test_a_stop_restricts_also_what_comes_from_an_heir(old, other, anyone, later, settings):
+    call_command("migration", "start", "@corp", "--from", "old", "--restricted")
+    work()
+    migration("stop", "@corp")
+    call_command("upstream", "remove", "old", "--to", "other")
+    later()
+    assert anyone.view("@corp/tool").status == 404
+    assert Package.objects.get(name="@corp/tool").is_restricted
+
+
+def test_a_comparison_waits_for_its_turn(old):
+    start()
+    Upstream.objects.filter(name="old").update(max_at_once=1)
+    row, asked = Upstream.objects.get(name="old"), old.count("/@corp*box")
+    with ThreadPoolExecutor() as threads:
+        with Turns(row, Free()).take():
+            comparing = threads.submit(list, compare([PackageName.parse("@corp/box")], row))
+            with pytest.raises(TimeoutError):
+                comparing.result(timeout=0.5)
+            assert old.count("/@corp*box") == asked
+        assert [one.name for one in comparing.result(timeout=20)] == ["@corp/box"]
+    assert old.count("/@corp*box") == asked + 1
 
 
 @pytest.mark.parametrize("how", ["gone", "shut"])

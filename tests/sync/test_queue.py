@@ -323,6 +323,42 @@ def test_one_that_is_retried_while_it_runs_and_then_postponed_is_no_attempt(task
     assert (look(task).state, look(task).attempts) == (State.WAITING, 0)
 
 
+def test_who_asks_while_a_round_runs_that_fails_does_not_wait_for_its_back_off(task):
+    SyncTask.objects.update(attempts=20)
+    mine = queue.claim(task.pk)
+    queue.ask("left-pad", why="a person is waiting")
+    queue.put_off(mine, "the upstream is ill")
+    assert (look(task).due_at - timezone.now()).total_seconds() <= queue._FIRST_DELAY
+    assert not look(task).again
+
+
+def test_one_whose_workers_die_is_flagged_and_told_of_once(task, settings):
+    SyncTask.objects.update(attempts=settings.SYNC_FLAG_AFTER)
+    for _ in range(2):
+        queue.claim(task.pk)
+        abandon(task)
+    assert look(task).needs_human
+    assert [kind for kind, _ in events()] == ["sync.flagged"]
+    queue.put_off(queue.claim(task.pk), "the upstream is ill")
+    assert [kind for kind, _ in events()] == ["sync.flagged"]
+
+
+def test_what_ended_long_ago_is_forgotten_and_sooner_what_nobody_looks_for(settings):
+    now = timezone.now()
+    ended = [
+        ("a-person-lately", State.DONE, Priority.PERSON, 20), ("a-person-once", State.DONE, Priority.PERSON, 40),
+        ("a-feed-lately", State.DONE, Priority.FEED, 0), ("a-feed", State.DONE, Priority.FEED, 2),
+        ("refused", State.REFUSED, Priority.FEED, 2), ("waiting", State.WAITING, Priority.FEED, 40),
+    ]  # fmt: skip
+    for name, state, priority, days in ended:
+        over = None if state == State.WAITING else now - timedelta(days=days)
+        SyncTask.objects.create(name=name, state=state, priority=priority, finished_at=over)
+    assert queue.sweep() == 2
+    assert set(SyncTask.objects.values_list("name", flat=True)) == {
+        "a-person-lately", "a-feed-lately", "refused", "waiting",
+    }  # fmt: skip
+
+
 def test_what_is_refused_and_was_asked_for_once_more_is_not_told_of(task):
     mine = queue.claim(task.pk)
     queue.ask("left-pad", why="once more")

@@ -53,6 +53,22 @@ def test_it_brings_a_package_in(run):
     assert Version.objects.count() == 2
 
 
+def test_one_that_is_cancelled_stops_at_its_next_step(upstream):
+    for number in range(40):
+        upstream.publish("many", f"1.0.{number}")
+    task = queue.ask("many", why="a test", with_tarballs=True)
+
+    def cancel(done: int, _total: int, _line: str) -> None:
+        if done == 4:
+            queue.cancel(task, "it was a mistake", actor=Actor.system("a test"))
+
+    result = running.run(task.pk, progress=cancel)
+    assert not result.is_done
+    assert upstream.count("/many/-/*") < 20
+    task.refresh_from_db()
+    assert task.state == State.CANCELLED
+
+
 def test_what_is_no_version_is_left_out_and_told_of(upstream, run):
     good = {number: upstream.publish("left-pad", number) for number in ("1.0.0", "1.1.0")}
     odd = {"latest-and-greatest": good["1.0.0"], "9.0.0": "nonsense", "8.0.0\0": good["1.0.0"]}
