@@ -17,15 +17,19 @@ class Ordered:
     """Some versions of a package."""
 
     def __init__(self, numbers: Iterable[str]) -> None:
-        self._numbers = list(numbers)
         self._at = defaultdict[Precedence, list[str]](list)
-        for number in self._numbers:
+        self._unread = set[str]()  # what is no version is only itself
+        for number in numbers:
             place = _place(number)
             if place is not None:
                 self._at[place].append(number)
+            else:
+                self._unread.add(number)
 
     def about(self, versions: str) -> Iterator[str]:
         """Those that a rule's versions are about; no order is promised."""
+        if versions in self._unread:
+            yield versions
         exact = semver.clean(versions)
         if exact is not None:
             yield from self._at.get(Version.parse(exact).precedence, ())
@@ -33,7 +37,6 @@ class Ordered:
         try:
             wanted = Range.parse(versions)
         except InvalidRange:
-            yield from (number for number in self._numbers if number == versions)
             return
         for side in wanted.alternatives:
             for place in self._places[self._span(side)]:

@@ -135,9 +135,17 @@ def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
             replaced.append(row.number)
         row.manifest, row.abbreviated = one.texts.full, one.texts.abbreviated
         row.source_url, row.source_digest, row.unpublished_at = one.source_url, one.source_digest, None
-    fields = ["manifest", "abbreviated", "source_url", "source_digest", "unpublished_at", "blob"]
-    Version.objects.bulk_update(rows, fields, batch_size=_BATCH)
+    _update(rows)
     return replaced
+
+
+def _update(rows: Sequence[Version]) -> None:
+    """In plain SQL: `bulk_update` takes a quarter of a minute over 5,000 versions."""
+    columns = ("manifest", "abbreviated", "source_url", "source_digest", "blob_id")
+    changes = f"{' = %s, '.join(columns)} = %s, unpublished_at = NULL"
+    statement = f"UPDATE {Version._meta.db_table} SET {changes} WHERE id = %s"  # noqa: S608, SLF001 (constants)
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, [(*(getattr(row, column) for column in columns), row.pk) for row in rows])
 
 
 def _is_same_tarball(before: Mapping[str, Any], after: Mapping[str, Any], blob: Blob | None) -> bool:

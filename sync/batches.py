@@ -14,7 +14,6 @@ from enum import StrEnum
 from django.db.models import Count
 from django.utils import timezone
 
-from registry.errors import Forbidden
 from registry.models import Package
 from registry.names import PackageName
 from sync import queue, routing, running
@@ -134,11 +133,8 @@ def ask(
     """
     tasks, refused = [], []
     for name, versions in wanted.items():
-        try:
-            if upstream is not None:
-                routing.require(PackageName.parse(name), upstream)
-        except Forbidden as error:
-            refused.append(Outcome(name, Fate.REFUSED, error.sentence))
+        if why := _why_not(PackageName.parse(name), upstream):
+            refused.append(Outcome(name, Fate.REFUSED, why))
             continue
         task = queue.ask(
             name, why="manage.py sync", priority=priority, versions=versions, upstream=upstream,
@@ -147,6 +143,14 @@ def ask(
         queue.hurry(task)
         tasks.append(task.pk)
     return Batch(tasks, refused, progress)
+
+
+def _why_not(name: PackageName, upstream: Upstream | None) -> str:
+    """Why nobody would be asked; a name that is nobody's to fetch is refused by its task, which is kept to be seen."""
+    route = routing.route(name, wanted=upstream)
+    if route.waits_for and not route.upstreams:
+        return f"not fetched: {route.why}"
+    return f"not fetched: {route.why}" if upstream is not None and not route.listed else ""
 
 
 def _contents(name: str) -> tuple[int, int] | None:

@@ -31,13 +31,15 @@ class Difference:
     differing: list[str] = field(default_factory=list)  # with another integrity
     edited: list[str] = field(default_factory=list)  # the same tarball, and another manifest: deprecated there, say
     without_tarball: list[str] = field(default_factory=list)  # known here, and not fetched yet
-    tags: list[str] = field(default_factory=list)  # that point elsewhere
+    tags: list[str] = field(default_factory=list)  # that point elsewhere, or are only here or there
+    owners: list[str] = field(default_factory=list)  # who is one only here or there
     error: str = ""
 
     @property
     def is_complete(self) -> bool:
         """Whether all that is there is here: what is only here is no reason to wait."""
-        return not (self.missing or self.differing or self.edited or self.without_tarball or self.tags or self.error)
+        wrong = self.missing or self.differing or self.edited or self.without_tarball
+        return not (wrong or self.tags or self.owners or self.error)
 
     def __str__(self) -> str:
         if self.error:
@@ -48,6 +50,7 @@ class Difference:
                 ("missing here", self.missing), ("only here", self.only_here), ("differing", self.differing),
                 ("edited there", self.edited),
                 ("without tarball", self.without_tarball), ("tags differing", self.tags),
+                ("owners differing", self.owners),
             )
             if numbers
         ]  # fmt: skip
@@ -67,6 +70,7 @@ class _Theirs:
     integrities: dict[str, Integrity | None]
     digests: dict[str, str]
     tags: dict[str, str]
+    owners: frozenset[str] = frozenset()
     error: str = ""
     is_unknown: bool = False
 
@@ -82,8 +86,8 @@ def _ask(name: PackageName, upstream: Upstream) -> _Theirs:
             document = reading.read(response.read_all(settings.MAX_PACKUMENT_BYTES), str(name))
         versions = {number: _integrity(bytes(text)) for number, text in document.versions.items()}
     except (UpstreamError, reading.Unreadable) as error:
-        return _Theirs({}, {}, {}, getattr(error, "sentence", str(error)))
-    return _Theirs(versions, document.digests, document.tags)
+        return _Theirs({}, {}, {}, error=getattr(error, "sentence", str(error)))
+    return _Theirs(versions, document.digests, document.tags, frozenset(reading.maintainers(document.head)))
 
 
 def _integrity(text: bytes) -> Integrity | None:
@@ -96,7 +100,7 @@ def _integrity(text: bytes) -> Integrity | None:
 
 
 def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Difference:
-    package = Package.objects.filter(name=str(name), unpublished_at=None).only("origin").first()
+    package = Package.objects.filter(name=str(name), unpublished_at=None).only("origin", "head").first()
     if theirs.is_unknown and package is not None and package.origin == upstream.name:
         why = f"{upstream} says that it has no such package: see whether its credentials still show it"
         return Difference(str(name), error=why)
@@ -120,8 +124,14 @@ def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Diffe
         differing=differing,
         edited=[number for number in other if number not in differing],
         without_tarball=[number for number in both if not _is_stored(ours[number])],
-        tags=sorted(tag for tag, number in theirs.tags.items() if tags.get(tag) != number and number in there),
+        tags=sorted(tag for tag in {**tags, **_pointing(theirs)} if tags.get(tag) != _pointing(theirs).get(tag)),
+        owners=sorted(theirs.owners ^ set(reading.maintainers(jsontext.decode(package.head)))) if package else [],
     )
+
+
+def _pointing(theirs: _Theirs) -> dict[str, str]:
+    """Their tags, but for those that point at nothing."""
+    return {tag: number for tag, number in theirs.tags.items() if number in theirs.integrities}
 
 
 def _differs(theirs: Integrity | None, ours: Version) -> bool:

@@ -21,7 +21,7 @@ from registry.errors import Conflict
 from registry.events import USER_CREATED
 from registry.models import DistTag, Grant, Maintainer, Member, Package, Scope, Team, User, Version
 from registry.orgs import DEVELOPERS
-from sync import migrating, rules
+from sync import migrating, reading, rules
 from sync.comparing import Difference
 from sync.events import MIGRATION_CUT_OVER, MIGRATION_TAKEN_BACK
 from sync.http import UpstreamError
@@ -121,7 +121,7 @@ def _make_ours(migration: Migration, extra: Sequence[User]) -> CutOver:
     done = CutOver()
     for package in migrating.came(migration).select_for_update(no_key=True):
         head = jsontext.decode(package.head)
-        had = _maintainers(head) or _latest_publisher(package)
+        had = reading.maintainers(head) or _latest_publisher(package)
         users = list(_known_people(migration).filter(username__in=had))
         done.strangers |= set(had) - {user.username for user in users}
         users += [user for user in extra if user not in users]
@@ -175,21 +175,11 @@ def _people(scope: str) -> list[str]:
     return [*(f"{role} {name}" for name, role in members), *(f"team {name}" for name in teams)]
 
 
-def _maintainers(head: dict[str, object]) -> list[str]:
-    listed = head.get("maintainers")
-    return _names([one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else [])
-
-
-def _names(found: Sequence[object]) -> list[str]:
-    """Those that somebody may have: a database cannot hold half a letter, nor NUL."""
-    return [name for name in found if isinstance(name, str) and name.isprintable()]
-
-
 def _latest_publisher(package: Package) -> list[str]:
     """Who published its latest version, where the old registry kept no maintainers: Verdaccio does not."""
     rows = DistTag.objects.filter(package=package, tag="latest").values_list("version__manifest", flat=True)
     somebody = [manifests.parse(text).get("_npmUser") for text in rows]
-    return _names([one.get("name") for one in somebody if isinstance(one, dict)])
+    return reading.names(somebody)
 
 
 def _as_ours(head: dict[str, object], package: Package) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """An upstream's packument, read as far as needed: its versions stay slices of the text that came. Pure."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,18 @@ def read(body: bytes, name: str) -> Theirs:
         raise Unreadable(f"it is the packument of {head.get('name')!r}")
     _complete_time(head)
     return Theirs(head=head, versions=versions, tags=_usable(tags) if isinstance(tags, dict) else {})
+
+
+def maintainers(head: Mapping[str, Any]) -> list[str]:
+    """The names of a package's maintainers."""
+    listed = head.get("maintainers")
+    return names(listed) if isinstance(listed, list) else []
+
+
+def names(people: Iterable[object]) -> list[str]:
+    """Those that somebody may have: a database cannot hold half a letter, nor NUL."""
+    found = [one.get("name") for one in people if isinstance(one, dict)]
+    return [name for name in found if isinstance(name, str) and name.isprintable()]
 
 
 def _usable(tags: dict[str, Any]) -> dict[str, str]:

@@ -187,6 +187,20 @@ def test_a_version_that_goes_there_while_it_is_brought_over_waits_for_a_human(ol
     assert Doubt.objects.get().state == Doubt.State.ASKING
 
 
+def test_owners_and_tags_that_went_there_are_a_difference(old, alice, bob):
+    old.describe("@corp/box", maintainers=[{"name": "alice"}, {"name": "bob"}])
+    old.set_tag("@corp/box", "beta", "1.0.0")
+    start()
+    old.describe("@corp/box", maintainers=[{"name": "alice"}])
+    old.set_tag("@corp/box", "beta", None)
+    with pytest.raises(CommandError, match=r"1 tags differing \(beta\); 1 owners differing \(bob\)"):
+        migration("cutover", "@corp")
+    queue.ask("@corp/box", why="a test")
+    work()
+    migration("cutover", "@corp")
+    assert list(Maintainer.objects.values_list("user__username", flat=True)) == ["alice"]
+
+
 def test_npms_placeholder_takes_nothing_from_what_is_brought_over(old, later, confirm):
     start()
     old.unpublish("@corp/box")
