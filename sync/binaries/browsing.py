@@ -107,6 +107,8 @@ def read(name: str, path: str, *, viewer: Actor) -> Listing | Ready | Delivery:
     """
     access.require_reader(viewer)
     view = View(*categories.find(name))
+    above, _, below = path.partition("/")
+    path = below if above == layouts.ROOT else path
     plain = path.rstrip("/")
     if not plain:
         return Listing(view.category, _root(view))

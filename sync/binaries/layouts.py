@@ -14,6 +14,8 @@ from functools import cached_property
 
 from registry import jsontext, semver
 
+# Where nodejs.org has it all. actions/setup-node looks for that below whatever mirror it is given.
+ROOT = "dist"
 INDEXES = ("index.json", "index.tab")
 CHECKSUMS = "SHASUMS256.txt"
 SIGNATURES = (f"{CHECKSUMS}.asc", f"{CHECKSUMS}.sig")

@@ -18,11 +18,18 @@ pytestmark = pytest.mark.clients
 SOME = ("npm-12", "yarn-1")
 # LARDER_TEST_CLIENTS_ALL: every client, not only some. It takes some minutes more.
 CLIENTS = tuple(RELEASES) if os.environ.get("LARDER_TEST_CLIENTS_ALL") else SOME
-ACTIONS = ("replace", "override", "hide", "forbid")
+ACTIONS = ("replace", "override", "repack", "hide", "forbid", "hold")
 # Each action has its own, since one install may be about several.
 REASONS = {action: f"it carries a worm called {action}-mite" for action in ACTIONS}
 # The lockfile of before is made of these together: none of them is refused by it.
-SOFT = ("replace", "override", "hide")
+SOFT = ("replace", "override", "repack", "hide")
+HARD = ("forbid", "hold")
+LONG_AGO = "2020-01-01T00:00:00.000Z"
+HOLD = """
+from audit.actors import Actor
+from bugversions import clocks
+clocks.hold({name!r}, 7 * 24 * 3600, reason={reason!r}, actor=Actor.system("test"))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +53,28 @@ def named(action: str, client: str) -> str:
 
 
 def publish(registry: FakeUpstream, name: str) -> None:
-    """1.0.0 is good; 1.0.1 is bad, and has a script that leaves a file behind."""
-    registry.publish(name, "1.0.0", files={"index.js": "module.exports = 'good'"})
+    """1.0.0 is good and old; 1.0.1 is bad, and has a script that leaves a file behind."""
+    registry.publish(name, "1.0.0", files={"index.js": "module.exports = 'good'"}, time=LONG_AGO)
     mark = "require('fs').writeFileSync('ran', '')"
     bad = {"index.js": "module.exports = 'bad'", "mark.js": mark}
     registry.publish(name, "1.0.1", files=bad, scripts={"postinstall": "node mark.js"})
 
 
 def make_rules(larder: Server, client: str, folder: Path) -> None:
+    nothing = {"action": "override", "overrides": {"scripts": {"postinstall": ""}}}
+    more = {"replace": {"replacement": "1.0.0"}, "override": nothing, "repack": {**nothing, "repack": True}}
     rules = [
         {"package": named(action, client), "versions": "1.0.1", "action": action, "reason": REASONS[action]}
-        | ({"replacement": "1.0.0"} if action == "replace" else {})
-        | ({"overrides": {"scripts": {"postinstall": ""}}} if action == "override" else {})
+        | more.get(action, {})
         for action in ACTIONS
+        if action != "hold"
     ]
     file = folder / "rules.json"
     file.write_text(json.dumps({"rules": rules}))
     larder.manage("bugversions", "import", "--file", str(file))
+    hold = HOLD.format(name=named("hold", client), reason=REASONS["hold"])
+    larder.manage("shell", "--no-imports", "-c", hold)
+    larder.manage("drain")  # tarballs are repacked by a worker
 
 
 class Installer:
@@ -97,11 +109,25 @@ class Installer:
         return True
 
 
+def require(column: advice.Column) -> None:
+    """What must be so whatever the client is."""
+    for action in ("replace", "hide", "forbid", "hold"):
+        assert column[f"{action}: ^1.0.0"] in ("good", "good, says why"), column
+    assert column["replace: 1.0.1"] in ("good", "good, says why"), column
+    for cell in ("repack: ^1.0.0", "repack: 1.0.1"):
+        assert column[cell] == "bad", f"without its script: {column}"
+    for cell in ("hide: 1.0.1", "forbid: 1.0.1", "forbid: lockfile", "hold: 1.0.1", "hold: lockfile"):
+        assert column[cell].startswith("refused"), column
+    for action in SOFT:
+        assert column[f"{action}: lockfile"].startswith("bad"), column
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_what_it_gets(name: str, real_client: Callable[[str], toolbox.Client], larder: Server, tmp_path: Path) -> None:
     installer = Installer(real_client(name), larder, tmp_path)
     before = {
-        label: installer.app(label, "^1.0.0", *actions) for label, actions in (("soft", SOFT), ("hard", ("forbid",)))
+        label: installer.app(label, "^1.0.0", *actions)
+        for label, actions in (("soft", SOFT), *((action, (action,)) for action in HARD))
     }
     for project in before.values():
         done = project.install()
@@ -114,11 +140,8 @@ def test_what_it_gets(name: str, real_client: Callable[[str], toolbox.Client], l
     assert done.returncode == 0, done
     for action in ACTIONS:
         column[f"{action}: ^1.0.0"] = installer.seen(fresh, done, action)
-    for label, actions in (
-        ("exact", ("replace", "override")),
-        ("exact-hide", ("hide",)),
-        ("exact-forbid", ("forbid",)),
-    ):
+    alone = [(f"exact-{action}", (action,)) for action in ("hide", *HARD)]
+    for label, actions in (("exact", ("replace", "override", "repack")), *alone):
         exact = installer.app(label, "1.0.1", *actions)
         done = exact.install()
         for action in actions:
@@ -127,16 +150,10 @@ def test_what_it_gets(name: str, real_client: Callable[[str], toolbox.Client], l
         project.clear_modules()
         project.clear_cache()
         done = project.install(frozen=True)
-        for action in SOFT if label == "soft" else ("forbid",):
+        for action in SOFT if label == "soft" else (label,):
             column[f"{action}: lockfile"] = installer.seen(project, done, action)
 
-    for action in ("replace", "hide", "forbid"):
-        assert column[f"{action}: ^1.0.0"] in ("good", "good, says why"), column
-    assert column["replace: 1.0.1"] in ("good", "good, says why"), column
-    for cell in ("hide: 1.0.1", "forbid: 1.0.1", "forbid: lockfile"):
-        assert column[cell].startswith("refused"), column
-    for action in SOFT:
-        assert column[f"{action}: lockfile"].startswith("bad"), column
+    require(column)
     rows = [f"{action}: {way}" for action in ACTIONS for way in ("^1.0.0", "1.0.1", "lockfile")]
     advice.keep(name, {row: column[row] for row in rows})
     known = advice.documented(advice.DOCUMENT.read_text()).get(name, {})

@@ -383,3 +383,10 @@ def test_only_few_texts_are_kept_in_memory():
     """Each may have LARDER_MAX_BINARY_INDEX_MB."""
     for remembered in (documents._bytes, documents._index, documents._checksums):
         assert remembered.cache_info().maxsize <= 8
+
+
+def test_it_is_below_dist_too_as_setup_node_looks_for_it(dist, anyone):
+    for path in ("", "index.json", "v22.1.0/", "v22.1.0/SHASUMS256.txt", "latest/SHASUMS256.txt"):
+        plain = anyone.send("GET", f"/-/binary/node/{path}")
+        below = anyone.send("GET", f"/-/binary/node/dist/{path}")
+        assert (below.status, below.body) == (plain.status, plain.body) == (200, plain.body), path
