@@ -1,5 +1,6 @@
 """Rules for operators: what is in force, what a rule would do, what an import changed; and undoing it."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from bugversions.values import Rule
 from registry.admin import ReadOnly, ThroughVerbs, _actor
 from registry.errors import Invalid, RegistryError
 
+_ID = re.compile("[0-9]{1,18}")
 _KINDS = ("bugversion.added", "bugversion.changed", "bugversion.retired")
 
 
@@ -137,7 +139,9 @@ class BugVersionAdmin(Reasoned, ThroughVerbs):
         form = RuleForm(request.POST)
         shown, error = Preview(), ""
         try:
-            shown = previewing.preview(form.rule() if form.is_valid() else _refuse(form))
+            rule = form.rule() if form.is_valid() else _refuse(form)
+            row = request.POST.get("row", "")
+            shown = previewing.preview(rule, instead_of=int(row) if _ID.fullmatch(row) else None)
         except RegistryError as refused:
             error = refused.sentence
         return TemplateResponse(request, "bugversions/preview.html", {"preview": shown, "error": error})
@@ -198,6 +202,10 @@ class HoldAdmin(Reasoned, ThroughVerbs):
     list_display = ["pattern", "upstream", "seconds", "allowed", "is_active", "reason"]
     actions: Any = ["end"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Hold | None = None) -> list[str]:
+        """A hold stays about what it is about."""
+        return ["pattern", "upstream"] if obj else []
+
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """A hold is ended, for a reason."""
         return False
@@ -206,7 +214,7 @@ class HoldAdmin(Reasoned, ThroughVerbs):
         """Hold."""
         given = form.cleaned_data
         obj.pk = clocks.hold(
-            given["pattern"], given["seconds"], reason=given["reason"], upstream=given["upstream"],
+            obj.pattern, given["seconds"], reason=given["reason"], upstream=obj.upstream,
             allowed=given["allowed"] or (), actor=_actor(request),
         ).pk  # fmt: skip
 

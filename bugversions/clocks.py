@@ -36,6 +36,8 @@ def hold(
     reason, pattern = require_reason(reason), patterns.canonical(pattern)
     if not 0 < seconds <= _LONGEST_HOLD:
         raise Invalid("a hold lasts a second at least and ten years at most")
+    if not isinstance(allowed, list | tuple) or not all(isinstance(one, str) for one in allowed):
+        raise Invalid('names that are not held are a list of texts, such as ["@acme", "typescript"]')
     names = [patterns.canonical(one) for one in allowed]
     facts = {"seconds": seconds, "reason": reason, "is_active": True, "allowed": names}
     with transaction.atomic():

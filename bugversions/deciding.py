@@ -6,16 +6,16 @@ nothing where nothing changed. Holds and freezes are about the clock: they say u
 
 Of several rules about a version one counts: a local one before an imported one, one that names it before a range, and
 what withholds before what changes. What withholds because of its age gives way to a version that a rule replaces
-others by, or that an advisory names as the fix: a fix must not wait.
+others by, or that an advisory names as the fix: a fix must not wait. A freeze lets nothing through.
 
 Rules of one source make no chains, but a rule of ours may be about what an imported one leads to. A version whose
 replacement is withheld, or replaced itself, is hidden: neither of the two is one that anybody should get.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
 from django.db.models.functions import Coalesce
@@ -49,20 +49,24 @@ class Advice:
         return ()
 
 
-def decide(name: str, package_id: int, origin: str | None) -> Judgement:
-    """The decision about a package as it is now."""
-    now = timezone.now()
-    rules = [rule for rule in BugVersion.objects.filter(package=name, is_active=True) if not _is_over(rule, now)]
+def decide(name: str, package_id: int, origin: str | None, *, instead: Iterable[BugVersion] | None = None) -> Judgement:
+    """The decision about a package as it is now, or as it would be with other rules `instead` of those that it has."""
+    now, rows = timezone.now(), instead
+    if rows is None:
+        rows = BugVersion.objects.filter(package=name, is_active=True)
+        rows = rows.filter(source=LOCAL) if origin is None else rows  # of what is ours only we say what is bad
+    rules = [rule for rule in rows if not _is_over(rule, now)]
     begun = [rule for rule in rules if rule.valid_from is None or rule.valid_from <= now]
     edges = [edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge and edge > now]
     young = _young(name, package_id, origin, now)
-    if not begun and not young.reasons:
+    if not begun and not young.held and not young.frozen:
         return Judgement(until=_first([*edges, *young.edges]))
     numbers = list(Version.objects.published().filter(package_id=package_id).values_list("number", flat=True))
     chosen = choose(begun, numbers)
     fixes = {rule.replacement for rule in begun if rule.action == "replace"}
-    fixes |= _named_by_advisories(name) if young.reasons else set()
-    hidden = {number: why for number, why in young.reasons.items() if number not in fixes}
+    fixes |= _named_by_advisories(name) if young.held else set()
+    kept_back = {number: why for number, why in young.held.items() if number not in fixes}
+    hidden = kept_back | dict(young.frozen)
     refused = dict(hidden)
     for number, rule in chosen.items():
         if rule.action in ("hide", "forbid"):
@@ -70,7 +74,7 @@ def decide(name: str, package_id: int, origin: str | None) -> Judgement:
         if rule.action == "forbid":
             refused[number] = rule.reason
     hidden |= leading_astray(chosen, hidden)
-    rewritten = _rewritten(PackageName.parse(name), package_id, chosen, hidden)
+    rewritten = Rewritten(PackageName.parse(name), package_id, chosen, hidden, numbers)
     return Judgement(hidden=hidden, refused=refused, rewritten=rewritten, until=_first([*edges, *young.edges]))
 
 
@@ -122,26 +126,72 @@ def _first(edges: Iterable[datetime]) -> float | None:
 # --- Rewriting ----------------------------------------------------------------------------------------------------
 
 
-def _rewritten(
-    name: PackageName, package_id: int, chosen: Mapping[str, BugVersion], hidden: Mapping[str, str]
-) -> dict[str, Fragments]:
-    """A replacement that is not here leaves the version as it is; checks tell operators."""
-    changing = {number: rule for number, rule in chosen.items() if rule.action in ("replace", "override")}
-    wanted = {*changing, *(rule.replacement for rule in changing.values())} - {""}
-    rows = Version.objects.published().filter(package_id=package_id, number__in=wanted)
-    texts = dict(rows.values_list("number", "manifest")) if changing else {}
-    tarballs = _tarballs(name, [rule for rule in changing.values() if rule.repack])
-    found = {}
-    for number, rule in changing.items():
-        if rule.action == "override":
-            tarball = tarballs.get((rule.pk, number))
-            found[number] = rewriting.overridden(name, number, texts[number], rule.overrides, tarball)
-    for number, rule in changing.items():
-        good = rule.replacement
-        if good in texts and number not in hidden:
-            target = found[good].full if good in found else texts[good]
-            found[number] = rewriting.replaced(name, number, texts[number], good, target, rule.reason)
-    return found
+class Rewritten(Mapping[str, Fragments]):
+    """The versions that rules rewrite, with their texts: read from rows when they are asked for.
+
+    Most who ask for a decision want to know what is hidden or refused; a document wants all of the texts, and reads
+    them at once. A replacement that is not here leaves the version as it is; checks tell operators.
+    """
+
+    def __init__(
+        self,
+        name: PackageName,
+        package_id: int,
+        chosen: Mapping[str, BugVersion],
+        hidden: Mapping[str, str],
+        numbers: Collection[str],
+    ) -> None:
+        here = set(numbers)
+        self._name, self._package_id = name, package_id
+        self._rules = {
+            number: rule
+            for number, rule in chosen.items()
+            if rule.action == "override"
+            or (rule.action == "replace" and rule.replacement in here and number not in hidden)
+        }
+        self._chosen = chosen
+        self._texts: dict[str, Fragments] = {}
+
+    def __getitem__(self, number: str) -> Fragments:
+        if number not in self._texts:
+            self._texts |= self._read([number] if number in self._rules else [])
+        return self._texts[number]
+
+    def __iter__(self) -> Iterator[str]:
+        """All of them are read, since somebody wants them all."""
+        self._texts |= self._read([number for number in self._rules if number not in self._texts])
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._rules
+
+    def _read(self, wanted: Collection[str]) -> dict[str, Fragments]:
+        rules = {number: self._rules[number] for number in wanted}
+        targets = {rule.replacement for rule in rules.values() if rule.action == "replace"}
+        rows = Version.objects.published().filter(package_id=self._package_id, number__in={*rules, *targets})
+        texts = dict(rows.values_list("number", "manifest")) if rules else {}
+        overriding = {number: rule for number in {*rules, *targets} if (rule := self._override(number))}
+        tarballs = _tarballs(self._name, [rule for rule in overriding.values() if rule.repack])
+        found = {
+            number: rewriting.overridden(
+                self._name, number, texts[number], rule.overrides, tarballs.get((rule.pk, number))
+            )
+            for number, rule in overriding.items()
+            if number in texts
+        }
+        for number, rule in rules.items():
+            good = rule.replacement
+            if rule.action == "replace" and {number, good} <= texts.keys():
+                target = found[good].full if good in found else texts[good]
+                found[number] = rewriting.replaced(self._name, number, texts[number], good, target, rule.reason)
+        return {number: found[number] for number in wanted if number in found}
+
+    def _override(self, number: str) -> BugVersion | None:
+        rule = self._chosen.get(number)
+        return rule if rule is not None and rule.action == "override" else None
 
 
 def path_of(name: PackageName, number: str, sha512: str) -> str:
@@ -167,7 +217,8 @@ def _tarballs(name: PackageName, rules: Sequence[BugVersion]) -> dict[tuple[int,
 class _Young:
     """Versions that are withheld for their age, with the reasons; and when that changes by itself."""
 
-    reasons: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
+    frozen: Mapping[str, str] = field(default_factory=dict)
     edges: tuple[datetime, ...] = ()
 
 
@@ -178,23 +229,31 @@ def _young(name: str, package_id: int, origin: str | None, now: datetime) -> _Yo
     stands, and a memory may be older than the revision that they raised.
     """
     if origin is None:
-        return _Young({})
+        return _Young()
     hold = _hold_for(PackageName.parse(name), origin, Hold.objects.filter(is_active=True).order_by("pk"))
     freeze = Freeze.objects.filter(lifted_at=None).first()
     if hold is None and freeze is None:
-        return _Young({})
+        return _Young()
     limits = [freeze.since] if freeze else []
     limits += [now - timedelta(seconds=hold.seconds)] if hold else []
     rows = Version.objects.published().annotate(born=Coalesce("published_at", "first_seen_at"))
     young = rows.filter(Q(born__gt=min(limits)), package_id=package_id).values_list("number", "born")
-    reasons, edges = {}, list[datetime]()
+    held, frozen, edges = {}, {}, list[datetime]()
     for number, born in young:
         if freeze and born > freeze.since:
-            reasons[number] = f"nothing published after {freeze.since:%Y-%m-%d %H:%M} UTC is served: {freeze.reason}"
-        elif hold and (ripe := born + timedelta(seconds=hold.seconds)) > now:
-            reasons[number] = f"held until {ripe:%Y-%m-%d %H:%M} UTC: {hold.reason}"
+            frozen[number] = f"nothing published after {freeze.since:%Y-%m-%d %H:%M} UTC is served: {freeze.reason}"
+        elif hold and (ripe := _ripe(born, hold)) > now:
+            held[number] = f"held until {ripe:%Y-%m-%d %H:%M} UTC: {hold.reason}"
             edges += ripe, now + _LOOK_AGAIN
-    return _Young(reasons, tuple(edges))
+    return _Young(held, frozen, tuple(edges))
+
+
+def _ripe(born: datetime, hold: Hold) -> datetime:
+    """When the hold lets it go; what an upstream dates to the end of time never."""
+    try:
+        return born + timedelta(seconds=hold.seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _hold_for(name: PackageName, origin: str, holds: Iterable[Hold]) -> Hold | None:

@@ -1,20 +1,22 @@
 """Rules come to be, change and go here: row, revision of the package, and event, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
 from audit.models import Event
 from bugversions import values
 from bugversions.events import RULE_ADDED, RULE_CHANGED, RULE_RETIRED, RULE_UNDONE
-from bugversions.models import LOCAL, BugVersion
+from bugversions.models import LOCAL, BugVersion, Clock
 from bugversions.values import Rule
 from registry import access, lifecycle
 from registry.errors import Conflict, Invalid, NotFound
@@ -30,8 +32,8 @@ _FIELDS = ("package", "versions", "action", "reason", "replacement", "overrides"
 def add(rule: Rule, *, actor: Actor) -> BugVersion:
     """Make a rule of ours. Raises `Invalid` for one that makes no sense, `Conflict` for one that is there already."""
     access.require_operator(actor)
-    _require(rule)
-    with transaction.atomic():
+    with one_at_a_time():
+        _require(rule)
         row, is_new = BugVersion.objects.get_or_create(
             package=rule.package, versions=rule.versions, action=rule.action, source=LOCAL, defaults=_facts(rule)
         )
@@ -45,9 +47,10 @@ def change(row: BugVersion, rule: Rule, *, actor: Actor) -> BugVersion:
     access.require_operator(actor)
     if row.source != LOCAL:
         raise Conflict(f"{row} comes from {row.source}, and would be back after its next import: add a rule of ours")
-    _require(rule, but=row)
-    with transaction.atomic():
+    with one_at_a_time():
+        _require(rule, but=row)
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
+        _require_only(rule.package, rule.versions, rule.action, but=row)
         return _save(row, rule, RULE_CHANGED, {"before": said(row)}, actor)
 
 
@@ -73,13 +76,14 @@ def undo(event: Event, *, reason: str, actor: Actor) -> None:
     row = BugVersion.objects.filter(pk=facts.get("rule", {}).get("id")).first()
     if row is None or event.kind not in (RULE_ADDED.name, RULE_CHANGED.name, RULE_RETIRED.name):
         raise NotFound("there is nothing of a rule to take back in this event")
-    before = {**facts.get("before", {})} if event.kind == RULE_CHANGED.name else {**facts["rule"]}
-    with transaction.atomic():
+    before = {**facts.get("before", {})} if event.kind == RULE_CHANGED.name else {}
+    with one_at_a_time():
         row = BugVersion.objects.select_for_update(no_key=True).get(pk=row.pk)
-        lifecycle.touch_all({row.package, before["package"]}, actor=actor)
-        for name in _FIELDS:
+        lifecycle.touch_all({row.package, before.get("package", row.package)}, actor=actor)
+        for name in _FIELDS if before else ():
             setattr(row, name, _moment(before[name]) if name.startswith("valid_") else before.get(name, False))
-        row.is_active = event.kind != RULE_ADDED.name
+        if event.kind != RULE_CHANGED.name:  # what was changed counts, or does not, as it did before that
+            row.is_active = event.kind == RULE_RETIRED.name
         _require_room(row)
         row.save()
         journal.record(RULE_UNDONE, f"package:{row.package}", actor=actor, reason=reason, event=event.pk)
@@ -98,7 +102,8 @@ def rule_of(row: BugVersion) -> Rule:
 
 def rule_said(facts: Mapping[str, Any]) -> Rule:
     """The rule that `said` told of. Raises `Invalid`."""
-    texts = [facts.get(name, "") for name in ("package", "versions", "action", "reason", "replacement")]
+    texts = [facts.get(name, "") for name in ("package", "versions", "action", "reason")]
+    texts.append(facts.get("replacement") or "")
     if not all(isinstance(text, str) for text in texts) or texts[2] not in BugVersion.Action.values:
         raise Invalid(f"this is no rule, it needs a package, versions, an action and a reason: {str(facts)[:200]}")
     try:
@@ -122,6 +127,15 @@ def require_reason(text: str) -> str:
     return text.strip()
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """A transaction in which no other rule is edited: two that are made at once could lead to each other."""
+    with transaction.atomic():
+        Clock.objects.get_or_create(pk=1, defaults={"told_until": timezone.now()})
+        Clock.objects.select_for_update(no_key=True).get(pk=1)
+        yield
+
+
 def _require(rule: Rule, but: BugVersion | None = None) -> None:
     require_reason(rule.reason)
     rule.require_sense()
@@ -134,13 +148,17 @@ def _require(rule: Rule, but: BugVersion | None = None) -> None:
 
 def _require_room(row: BugVersion) -> None:
     """Raise unless a row can be again what it was."""
-    same = BugVersion.objects.filter(
-        package=row.package, versions=row.versions, action=row.action, source=row.source
-    ).exclude(pk=row.pk)
-    if same.exists():
-        raise Conflict(f"there is such a rule by now: {row}. Change that one")
+    _require_only(row.package, row.versions, row.action, but=row)
     if row.is_active and row.source == LOCAL:
         _require(rule_of(row), but=row)
+
+
+def _require_only(package: str, versions: str, action: str, *, but: BugVersion) -> None:
+    rows = BugVersion.objects.filter(package=package, versions=versions, action=action, source=but.source)
+    same = rows.exclude(pk=but.pk).first()
+    if same is not None:
+        which = "there is such a rule already" if same.is_active else "there is such a rule, retired"
+        raise Conflict(f"{which}: {same}. Change that one{'' if same.is_active else ', or add it again'}")
 
 
 def _facts(rule: Rule) -> dict[str, Any]:
@@ -205,7 +223,7 @@ def _replace_source(source: str, rules: Sequence[Rule], diff: Diff) -> set[str]:
     wanted = {_key(rule): rule for rule in rules}
     added = [BugVersion(source=source, **asdict(rule)) for key, rule in wanted.items() if key not in rows]
     changed = [row for key, row in rows.items() if key in wanted and _update(row, wanted[key])]
-    removed = [row for key, row in rows.items() if key not in wanted]
+    removed = [row for key, row in rows.items() if key not in wanted and row.is_active]  # the others stay retired
     BugVersion.objects.bulk_create(added, batch_size=_BATCH)
     BugVersion.objects.bulk_update(changed, ["reason", "replacement", "overrides"], batch_size=_BATCH)
     for start in range(0, len(removed), _BATCH):

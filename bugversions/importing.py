@@ -14,22 +14,26 @@ from bugversions.events import IMPORT_REFUSED, RULES_IMPORTED
 from bugversions.models import RuleImport, UnsafeNode
 from bugversions.reading import NODE_TABLE, SOURCE, Tables
 from bugversions.values import Rule
-from registry import access, manifests, upstream
+from registry import access, documents, manifests, policies, semver, upstream
 from registry.errors import Invalid, NotFound
 from registry.models import Package, Version
 from registry.names import PackageName
 
 
 def arrived(*, actor: Actor) -> None:
-    """A version of `bug-versions` may have arrived: import the latest, unless that has been done.
+    """A version of `bug-versions` may have arrived, or gone: import the latest, unless that was the last one.
 
     One that is refused is told to operators, and changes nothing.
     """
     package = Package.objects.filter(name=SOURCE, unpublished_at=None).only("origin").first()
     if package is None or ("here" if package.origin is None else "upstream") != settings.BUG_VERSIONS:
         return
-    number, config = _latest()
-    if RuleImport.objects.filter(number=number).exists():
+    try:
+        number, config = _latest()
+    except NotFound:  # all of it is withheld
+        return
+    numbers = Version.objects.published().filter(package=package).values("number")
+    if RuleImport.objects.filter(number__in=numbers).values_list("number", flat=True).first() == number:
         return
     try:
         bring_in(config, number=number, actor=actor)
@@ -53,7 +57,7 @@ def bring_in(config: object, *, number: str, actor: Actor) -> RuleImport:
     access.require_operator(actor)
     tables = reading.read(config, most=settings.MAX_RULES)
     _require_no_names_of_ours(tables.rules)
-    with transaction.atomic():
+    with editing.one_at_a_time():
         _replace_ranges(tables)
         diff = editing.replace_sources({SOURCE: tables.rules, NODE_TABLE: tables.node_rules}, actor=actor)
         row = RuleImport.objects.create(number=number, diff=asdict(diff))
@@ -78,7 +82,8 @@ def exported() -> dict[str, Any]:
     tables: dict[str, Any] = {SOURCE: {}, "rules": []}
     for row in editing.local():
         rule = editing.rule_of(row)
-        if rule.is_exact and rule.action == "replace" and not (rule.valid_from or rule.valid_until):
+        is_plain = semver.clean(rule.versions) == rule.versions and not (rule.valid_from or rule.valid_until)
+        if is_plain and rule.action == "replace":
             said = {"version": rule.replacement, "reason": rule.reason}
             tables[SOURCE].setdefault(rule.package, {})[rule.versions] = said
         else:
@@ -110,11 +115,13 @@ def _of_rules(rows: object) -> list[Rule]:
 
 
 def _latest() -> tuple[str, object]:
-    """The number of the latest version of the package here, and its `config`."""
-    rows = Version.objects.published().filter(package__name=SOURCE, disttag__tag="latest")
-    version = rows.only("number", "manifest").first()
+    """The number of the latest version of the package that readers get here, and its `config`."""
+    package = Package.objects.filter(name=SOURCE, unpublished_at=None).first()
+    hidden = policies.judge(SOURCE, package.stamp).hidden if package else {}
+    number = documents.read_tags(package.pk, hidden).get("latest") if package else None
+    version = Version.objects.published().filter(package=package, number=number).only("number", "manifest").first()
     if version is None:
-        raise NotFound(f"the package {SOURCE} is not here: give a --file, or let an upstream have it")
+        raise NotFound(f"the package {SOURCE} is not here, or withheld: give a --file, or let an upstream have it")
     return version.number, manifests.parse(version.manifest).get("config")
 
 

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from bugversions.advisory import Advisory, AdvisoryFeed
+from registry.models import Package
 
 __all__ = [
     "LOCAL", "Advisory", "AdvisoryFeed", "BugVersion", "BugVersionQuerySet", "Clock", "Freeze", "Hold", "Repacked",
@@ -16,10 +17,11 @@ LOCAL = "local"
 
 class BugVersionQuerySet(models.QuerySet["BugVersion"]):
     def in_force(self) -> Self:
-        """Rules that count now."""
+        """Rules that count now: of what is published here, only ours."""
         now = timezone.now()
         begun = Q(valid_from=None) | Q(valid_from__lte=now)
-        return self.filter(begun, Q(valid_until=None) | Q(valid_until__gt=now), is_active=True)
+        about_ours = ~Q(source=LOCAL) & Q(package__in=Package.objects.filter(origin=None).values("name"))
+        return self.filter(begun, Q(valid_until=None) | Q(valid_until__gt=now), is_active=True).exclude(about_ours)
 
 
 class BugVersion(models.Model):
@@ -73,7 +75,7 @@ class Repacked(models.Model):
     overrides = models.JSONField(default=dict)
 
     class Meta:
-        constraints = [models.UniqueConstraint(name="repacked_once", fields=["package", "number", "blob"])]
+        indexes = [models.Index(name="repacked_of", fields=["package", "number"])]
 
     def __str__(self) -> str:
         return f"{self.package}@{self.number}, repacked"
@@ -119,7 +121,7 @@ class Freeze(models.Model):
 
 
 class Clock(models.Model):
-    """One row: until when others were told of what the clock changes by itself."""
+    """One row: until when others were told of what the clock changes by itself. Who edits rules holds it meanwhile."""
 
     told_until = models.DateTimeField()
 

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from difflib import unified_diff
 from typing import Any
@@ -17,6 +17,7 @@ from bugversions.values import Rule
 from registry import downloads, manifests, semver
 from registry.models import DistTag, Download, Downloader, Package, Version
 from registry.names import PackageName
+from registry.policies import Judgement
 
 _SHOWN = 20
 _MONTH = timedelta(days=30)
@@ -52,8 +53,11 @@ class Preview:
     warnings: list[str] = field(default_factory=list)
 
 
-def preview(rule: Rule) -> Preview:
-    """What the rule would do to the package as it is here. Raises `Invalid` for a rule that makes no sense."""
+def preview(rule: Rule, instead_of: int | None = None) -> Preview:
+    """What the rule would do to the package as it is here, in the place of the row `instead_of` when it is a change.
+
+    Raises `Invalid` for a rule that makes no sense.
+    """
     rule.require_sense()
     package = Package.objects.filter(name=rule.package, unpublished_at=None).first()
     if package is None:
@@ -62,15 +66,18 @@ def preview(rule: Rule) -> Preview:
     draft = BugVersion(source=LOCAL, **asdict(rule))
     present = list(BugVersion.objects.in_force().filter(package=rule.package))
     same = (rule.versions, rule.action, LOCAL)
-    others = [row for row in present if (row.versions, row.action, row.source) != same]
-    before, after = deciding.choose(present, numbers), deciding.choose([*others, draft], numbers)
-    mine = [number for number in numbers if after.get(number) is draft]
+    others = [row for row in present if (row.versions, row.action, row.source) != same and row.pk != instead_of]
+    mine = [number for number, row in deciding.choose([*others, draft], numbers).items() if row is draft]
+    before, after = (
+        deciding.decide(package.name, package.pk, package.origin, instead=rules)
+        for rules in (present, [*others, draft])
+    )
     texts = _texts(package, [*mine[:_SHOWN], rule.replacement])
     hits = [_hit(package, number, rule, texts) for number in mine[:_SHOWN]]
-    installs = _installs(package, numbers, before, after)
-    return Preview(
-        hits, max(0, len(mine) - _SHOWN), installs, [*_warnings(rule, numbers, mine), *_astray(before, after)]
-    )
+    replaced = {number: rule.replacement for number in mine if rule.action == "replace"}
+    installs = _installs(package, numbers, before, after, replaced)
+    warnings = [*_warnings(rule, numbers, mine), *_others(before, after, mine)]
+    return Preview(hits, max(0, len(mine) - _SHOWN), installs, warnings)
 
 
 def _texts(package: Package, numbers: Sequence[str]) -> dict[str, str]:
@@ -111,27 +118,44 @@ def _lines(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _installs(
-    package: Package, numbers: Sequence[str], before: Mapping[str, BugVersion], after: Mapping[str, BugVersion]
+    package: Package, numbers: Sequence[str], before: Judgement, after: Judgement, replaced: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
     tags = dict(DistTag.objects.filter(package=package).order_by("tag").values_list("tag", "version__number"))
-    majors = sorted({number.partition(".")[0] for number in numbers if number[:1].isdigit()}, key=int)
-    specs = [*tags, *(f"^{major}.0.0" for major in majors if major != "0")][:_SHOWN]
-    rows = [(spec, _resolved(spec, tags, numbers, before), _resolved(spec, tags, numbers, after)) for spec in specs]
+    majors = {number.partition(".")[0] for number in numbers}
+    lines = sorted((major for major in majors if major.isdecimal() and major != "0"), key=int)
+    specs = [*tags, *(f"^{major}.0.0" for major in lines)][:_SHOWN]
+    known = _replaced(package)
+    then = {**known, **replaced}
+    rows = [
+        (
+            spec,
+            _resolved(spec, tags, numbers, before, known),
+            _resolved(spec, tags, numbers, after, {**known, **replaced}),
+        )
+        for spec in specs
+    ]
     return [row for row in rows if row[1] != row[2]]
 
 
-def _resolved(spec: str, tags: Mapping[str, str], numbers: Sequence[str], chosen: Mapping[str, BugVersion]) -> str:
+def _replaced(package: Package) -> dict[str, str]:
+    """What installs get in the place of versions now."""
+    rules = list(BugVersion.objects.in_force().filter(package=package.name, action="replace"))
+    numbers = Version.objects.published().filter(package=package).values_list("number", flat=True)
+    return {number: row.replacement for number, row in deciding.choose(rules, numbers).items()}
+
+
+def _resolved(
+    spec: str, tags: Mapping[str, str], numbers: Sequence[str], judgement: Judgement, replaced: Mapping[str, str]
+) -> str:
     """The version that an install of the spec gets, and what it really is."""
-    hidden = _hidden(chosen)
-    withheld = {*hidden, *deciding.leading_astray(chosen, hidden)}
-    visible = [number for number in numbers if number not in withheld]
+    visible = [number for number in numbers if number not in judgement.hidden]
     number = tags.get(spec) if tags.get(spec) in visible else None
     if number is None:
         number = semver.highest(visible) if spec == "latest" else semver.max_satisfying(visible, spec)
     if number is None:
         return "nothing"
-    rule = chosen.get(number)
-    return f"{number}, which is {rule.replacement}" if rule and rule.replacement in numbers else number
+    is_another = number in judgement.rewritten and number in replaced
+    return f"{number}, which is {replaced[number]}" if is_another else number
 
 
 def _warnings(rule: Rule, numbers: Sequence[str], mine: Sequence[str]) -> list[str]:
@@ -145,15 +169,12 @@ def _warnings(rule: Rule, numbers: Sequence[str], mine: Sequence[str]) -> list[s
     return found
 
 
-def _hidden(chosen: Mapping[str, BugVersion]) -> dict[str, str]:
-    return {number: rule.reason for number, rule in chosen.items() if rule.action in ("hide", "forbid")}
-
-
-def _astray(before: Mapping[str, BugVersion], after: Mapping[str, BugVersion]) -> list[str]:
-    """What is hidden from now on because it would be replaced by what nobody should get."""
-    old = deciding.leading_astray(before, _hidden(before))
-    new = deciding.leading_astray(after, _hidden(after))
-    return [f"{number} is hidden: {why}" for number, why in new.items() if number not in old][:_SHOWN]
+def _others(before: Judgement, after: Judgement, mine: Sequence[str]) -> list[str]:
+    """What is hidden or shown from now on though the rule is not about it: it would be replaced by one of those."""
+    known = {*before.hidden, *mine}
+    hidden = [f"{number} is hidden: {why}" for number, why in after.hidden.items() if number not in known]
+    shown = [f"{number} is not held back any more" for number in before.hidden if number not in after.hidden]
+    return [*hidden, *shown][:_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +188,32 @@ class Withheld:
     source: str
 
 
-def withheld(most: int = 500) -> list[Withheld]:
+def withheld(most: int = 5000) -> list[Withheld]:
     """What rules withhold or change of what is here, and what is withheld for its age."""
     rules = list(BugVersion.objects.in_force().order_by("package"))
     numbers = _numbers({rule.package for rule in rules})
     found = list[Withheld]()
     for name in sorted(numbers):
         chosen = deciding.choose([rule for rule in rules if rule.package == name], numbers[name])
-        found += [Withheld(name, number, rule.action, rule.reason, rule.source) for number, rule in chosen.items()]
+        rows = [Withheld(name, number, rule.action, rule.reason, rule.source) for number, rule in chosen.items()]
+        found += _first_of(rows)
         if len(found) >= most:
             return found[:most]
     ruled = {(row.package, row.number) for row in found}
     for package in clocks.with_withheld().order_by("name").only("name", "origin").iterator(chunk_size=100):
         refused = deciding.decide(package.name, package.pk, package.origin).refused
         some = [Withheld(package.name, number, "hold", why, "its age") for number, why in refused.items()]
-        found += [row for row in some if (row.package, row.number) not in ruled]
+        found += _first_of([row for row in some if (row.package, row.number) not in ruled])
         if len(found) >= most:
             break
     return found[:most]
+
+
+def _first_of(rows: list[Withheld]) -> list[Withheld]:
+    """Of a package with many versions only some, so that no other is hidden behind it."""
+    more = len(rows) - _SHOWN
+    rest = [replace(rows[-1], number=f"and {more} more versions")] if more > 0 else []
+    return [*rows[:_SHOWN], *rest]
 
 
 def without_replacement() -> list[BugVersion]:

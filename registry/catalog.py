@@ -127,13 +127,16 @@ def tarball(name: PackageName, filename: str, *, viewer: Actor) -> Ready | Deliv
 
 
 def other_tarball(name: PackageName, number: str, blob: Blob, *, viewer: Actor) -> Ready:
-    """A tarball that stands in for a version's own, for whoever may have that one. Raises as `tarball` does."""
+    """A tarball that stands in for a version's own, for whoever may have that one. Raises as `tarball` does.
+
+    Caches before us ask for it each time: they are not told where it is when its version is withheld (`registry.cdn`).
+    """
     stamp, judgement = _judged(name, viewer)
     if number in judgement.refused:
         raise Blocked(f"{name}@{number} is withheld: {judgement.refused[number]}")
     if not Version.objects.published().filter(package_id=stamp.id, number=number).exists():
         raise NotFound(f"{name}@{number} is not here any more")
-    return _stored(name, stamp, judgement, blob)
+    return _stored(name, stamp, judgement, blob, control="public, no-cache")
 
 
 def forget() -> None:
@@ -214,7 +217,9 @@ def _pick(name: PackageName, spec: str, viewer: Actor) -> tuple[Stamp, Fragments
     return stamp, (judgement.rewritten.get(number, Fragments(*row)) if row else None)
 
 
-def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -> Ready:
+def _stored(
+    name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob, control: str = documents.FOR_GOOD
+) -> Ready:
     modified = int(blob.stored_at.timestamp())
     etag = f'"{blob.sha512[:40]}"'
     headers = [
@@ -223,7 +228,7 @@ def _stored(name: PackageName, stamp: Stamp, judgement: Judgement, blob: Blob) -
         ("ETag", etag),
         ("Last-Modified", formatdate(modified, usegmt=True)),
         ("Accept-Ranges", "bytes"),
-        *documents.caching(stamp, str(name), documents.FOR_GOOD),
+        *documents.caching(stamp, str(name), control),
     ]
     path = blobs.path(blob.sha512)
     return Ready(

@@ -43,9 +43,10 @@ def forget(name: PackageName) -> None:
 
 
 def _paths(name: PackageName) -> Iterator[str]:
-    yield from dict.fromkeys([f"/{name}", f"/{name.url}", f"/{name.url.replace('%2f', '%2F')}"])
+    spellings = dict.fromkeys([str(name), name.url, name.url.replace("%2f", "%2F")])
+    yield from (f"/{spelling}" for spelling in spellings)
     for number in _withheld(name):
-        yield from tarball_paths(name, number)
+        yield from (f"/{spelling}{path}" for spelling in spellings for path in _tarball_paths(name, number))
 
 
 def _withheld(name: PackageName) -> list[str]:
@@ -60,8 +61,8 @@ def _withheld(name: PackageName) -> list[str]:
     return [number for number, unpublished_at in rows if unpublished_at or number in judgement.refused]
 
 
-def tarball_paths(name: PackageName, number: str) -> list[str]:
-    """The paths under which clients ask for a tarball (`paths.TARBALLS`), the usual one first."""
+def _tarball_paths(name: PackageName, number: str) -> list[str]:
+    """Where below its package clients ask for a tarball (`paths.TARBALLS`)."""
     file, scope = name.tarball(number), f"{name.scope}/" if name.scope else ""
     folders = dict.fromkeys(["-/", f"-/{scope}", "download/", f"download/{scope}"])
-    return [f"/{name}/{folder}{file}" for folder in folders]
+    return [f"/{folder}{file}" for folder in folders]

@@ -125,7 +125,7 @@ def _add(package: Package, incoming: Sequence[Incoming]) -> None:
 
 def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
     """Returns the versions whose tarball is another one there by now: a lockfile that has the old one is told so."""
-    replaced = []
+    replaced, now = [], timezone.now()
     by_number = {one.number: one for one in incoming}
     rows = list(Version.objects.filter(package=package, number__in=by_number).select_related("blob").defer("manifest"))
     for row in rows:
@@ -133,6 +133,9 @@ def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
         if not _is_same_tarball(_dist(row.abbreviated), _dist(one.texts.abbreviated), row.blob):
             row.blob = None  # what we keep is not what the upstream has now
             replaced.append(row.number)
+            row.published_at = max(one.published_at or now, now)  # whatever it says: nobody has looked at these yet
+        elif row.unpublished_at is not None:
+            row.published_at = one.published_at or row.published_at
         row.manifest, row.abbreviated = one.texts.full, one.texts.abbreviated
         row.source_url, row.source_digest, row.unpublished_at = one.source_url, one.source_digest, None
     _update(rows)
@@ -142,10 +145,14 @@ def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
 def _update(rows: Sequence[Version]) -> None:
     """In plain SQL: `bulk_update` takes a quarter of a minute over 5,000 versions."""
     columns = ("manifest", "abbreviated", "source_url", "source_digest", "blob_id")
-    changes = f"{' = %s, '.join(columns)} = %s, unpublished_at = NULL"
+    changes = f"{' = %s, '.join(columns)} = %s, published_at = %s, unpublished_at = NULL"
     statement = f"UPDATE {Version._meta.db_table} SET {changes} WHERE id = %s"  # noqa: S608, SLF001 (constants)
+    adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
-        cursor.executemany(statement, [(*(getattr(row, column) for column in columns), row.pk) for row in rows])
+        cursor.executemany(
+            statement,
+            [(*(getattr(row, column) for column in columns), adapt(row.published_at), row.pk) for row in rows],
+        )
 
 
 def _is_same_tarball(before: Mapping[str, Any], after: Mapping[str, Any], blob: Blob | None) -> bool:

@@ -18,6 +18,7 @@ _SCOPED = r"(?:@[^/@:'\"\s]+/)?[^/@:'\"\s]+"
 # `/name/1.0.0_peer@2.0.0` (version 5), `/name@1.0.0(peer@2.0.0)` (6), `name@1.0.0` (9); before them perhaps a host.
 _PNPM_KEY = re.compile(rf"  ['\"]?(?:[^/@:'\"\s]*/)?({_SCOPED})[/@](\d[^_(/:'\"\s]*)(?:[_(/].*)?['\"]?:")
 _YARN_HEADER = re.compile(rf"\"?({_SCOPED})@([^\",]*)")
+_BUN_PACKAGE = re.compile(r'^\s*"[^"]+": \["([^"]+)"', re.MULTILINE)
 _BERRY_RESOLUTION = re.compile(rf'^  resolution: "?({_SCOPED})@npm:([^":#\s]+)', re.MULTILINE)
 _NPM_NEEDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
@@ -51,7 +52,7 @@ def read(text: str) -> list[Pin]:
 def _format_of(text: str) -> Callable[[str], Iterator[Pin]]:
     """The reader for the text, by what it says itself: files are renamed."""
     if text.lstrip().startswith("{"):
-        return _npm
+        return _bun if re.search(r'^\s*"[^"]+": \["', text, re.MULTILINE) else _npm
     if re.search(r"^lockfileVersion:", text, re.MULTILINE):
         return _pnpm
     if re.search(r"^__metadata:", text, re.MULTILINE):
@@ -80,6 +81,13 @@ def _npm(text: str) -> Iterator[Pin]:
         is_inside = entry.get("link") or entry.get("inBundle") or entry.get("bundled")
         if not is_inside and str(entry.get("resolved", "https:")).startswith(("https:", "http:")):
             yield from _alias_or(name, entry.get("version"))
+
+
+def _bun(text: str) -> Iterator[Pin]:
+    """`bun.lock`: JSON with a comma too many, in which each package begins with `name@version`."""
+    for described in _BUN_PACKAGE.findall(text):
+        name, _, number = described.rpartition("@")
+        yield from _pin(name, number)
 
 
 def _installed(packages: dict[str, Any]) -> Iterator[tuple[object, dict[str, Any]]]:

@@ -6,6 +6,7 @@ it holds).
 """
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -100,7 +101,7 @@ def judge(name: str, stamp: Stamp) -> Judgement:
         refused_whole=next((one.refused_whole for one in judgements if one.refused_whole), None),
         hidden=_first([one.hidden for one in judgements]),
         refused=_first([one.refused for one in judgements]),
-        rewritten=_first([one.rewritten for one in judgements]),
+        rewritten=ChainMap(*(one.rewritten for one in judgements)),  # type: ignore[arg-type]  # it is only read
         until=min((one.until for one in judgements if one.until is not None), default=None),
     )
 

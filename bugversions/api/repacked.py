@@ -4,7 +4,7 @@ from django.http import HttpResponseBase
 from rest_framework.request import Request
 
 from bugversions import repacking
-from registry import catalog
+from registry import catalog, counting
 from registry.api.auth import viewer_of
 from registry.api.install import OpenView
 from registry.api.sending import send, unless_current
@@ -22,4 +22,6 @@ class RepackedView(OpenView):
         if found is None:
             raise NotFound(f"there is no such tarball of {package}: read its document again")
         entry = catalog.other_tarball(package, found.number, found.blob, viewer=viewer_of(request))
-        return unless_current(request, entry) or send(request, entry)
+        response = unless_current(request, entry) or send(request, entry)
+        counting.count_sent(str(package), filename, request.META, response.status_code)
+        return response

@@ -42,8 +42,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             state_operations=[migrations.RemoveField(model_name="repacked", name="rule")]
         ),
-        migrations.AddConstraint(
-            model_name="repacked",
-            constraint=models.UniqueConstraint(fields=["package", "number", "blob"], name="repacked_once"),
+        migrations.AddIndex(
+            model_name="repacked", index=models.Index(fields=["package", "number"], name="repacked_of")
         ),
     ]

@@ -9,7 +9,6 @@ from registry.api.auth import viewer_of
 from registry.api.content import base_url, json_text
 from registry.api.sending import pass_on, send, unless_current, with_headers
 from registry.cache import Ready
-from registry.counting import Reader
 from registry.names import PackageName
 from registry.upstream import Delivery
 
@@ -66,9 +65,7 @@ class TarballView(OpenView):
             response: HttpResponseBase = pass_on(found)
         else:
             response = unless_current(request, found) or send(request, found)
-        # Whoever sends a range goes on with a download that was counted when it began.
-        if request.method == "GET" and response.status_code in (200, 302) and "HTTP_RANGE" not in request.META:
-            counting.count(str(package), filename, Reader.of(request.META))
+        counting.count_sent(str(package), filename, request.META, response.status_code)
         return response
 
 

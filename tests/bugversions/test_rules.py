@@ -359,7 +359,7 @@ def test_what_does_not_go_with_newer_rules_is_not_undone(axios, anyone, rule, op
     row = rule("axios", "1.14.1", "forbid")
     editing.change(row, Rule("axios", "1.14.0", "forbid", WHY), actor=operator)
     rule("axios", "1.14.1", "forbid", "another one by now")
-    with pytest.raises(Conflict, match="there is such a rule by now"):
+    with pytest.raises(Conflict, match="there is such a rule already"):
         editing.undo(Event.objects.get(kind="bugversion.changed"), reason="it was a mistake", actor=operator)
     other = rule("axios", "1.15.0", "replace", replacement="1.13.0")
     editing.retire(other, reason="it was a mistake", actor=operator)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actors import Actor
+from audit.facts import storable_text
 from bugversions import checking, editing, importing, previewing, values
 from bugversions.models import BugVersion, RuleImport
 from bugversions.reading import SOURCE
@@ -88,8 +89,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{importing.add_all(document, actor=_ACTOR)} rules are ours now")
             return
         config = document.get("config", document) if isinstance(document, dict) else document
-        number = str(document.get("version", options["file"].name)) if isinstance(document, dict) else ""
-        self._tell(importing.bring_in(config, number=number[:256], actor=_ACTOR))
+        version = document.get("version", "") if isinstance(document, dict) else ""
+        number = f"{options['file'].name} {version}"  # no version of the package: that is imported when it comes
+        self._tell(importing.bring_in(config, number=storable_text(number)[:256], actor=_ACTOR))
 
     def _tell(self, row: RuleImport) -> None:
         counts = {part: len(row.diff.get(part, ())) for part in ("added", "changed", "removed", "packages")}
