@@ -127,11 +127,7 @@ def _installs(
     known = _replaced(package)
     then = {**known, **replaced}
     rows = [
-        (
-            spec,
-            _resolved(spec, tags, numbers, before, known),
-            _resolved(spec, tags, numbers, after, {**known, **replaced}),
-        )
+        (spec, _resolved(spec, tags, numbers, before, known), _resolved(spec, tags, numbers, after, then))
         for spec in specs
     ]
     return [row for row in rows if row[1] != row[2]]

@@ -13,6 +13,13 @@ acl purgers {
     "::1";
 }
 
+# npm asks for @scope%2fname, others for @scope/name: that is one package.
+sub vcl_hash {
+    hash_data(regsub(req.url, "%2[fF]", "/"));
+    hash_data(req.http.Host);
+    return (lookup);
+}
+
 sub vcl_recv {
     if (req.method == "PURGE") {
         if (client.ip !~ purgers) {

@@ -43,7 +43,7 @@ def forget(name: PackageName) -> None:
 
 
 def _paths(name: PackageName) -> Iterator[str]:
-    spellings = dict.fromkeys([str(name), name.url, name.url.replace("%2f", "%2F")])
+    spellings = dict.fromkeys([str(name), name.url.replace("%2f", "%2F")])  # escapes in capitals, as caches have them
     yield from (f"/{spelling}" for spelling in spellings)
     for number in _withheld(name):
         yield from (f"/{spelling}{path}" for spelling in spellings for path in _tarball_paths(name, number))

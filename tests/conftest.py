@@ -5,12 +5,14 @@ commits are real, and `-m django_db` finds it.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.models import signals
 
@@ -78,6 +80,27 @@ def upstream(transactional_db, settings) -> Iterator[FakeUpstream]:
 def effects(transactional_db) -> Effects:
     """What was stored, recorded and asked for since the last look."""
     return Effects()
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[int, Callable[[], Any]], list[Future]]]:
+    """`crowd(8, work)`: eight people do the same at the same time; gives the futures of what they got."""
+    pools = []
+
+    def _crowd(size: int, work: Callable[[], Any]) -> list[Future]:
+        pools.append(ThreadPoolExecutor(size))
+        return [pools[-1].submit(_leaving_no_connection, work) for _ in range(size)]
+
+    yield _crowd
+    for pool in pools:
+        pool.shutdown()
+
+
+def _leaving_no_connection(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    finally:
+        connections.close_all()
 
 
 @pytest.fixture(autouse=True)

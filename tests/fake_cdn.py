@@ -44,6 +44,7 @@ class FakeCDN:
         return _ask(self.url, path, headers or {})
 
     def _answer(self, path: str, headers: dict[str, str]) -> Answer:
+        path = _normal(path)
         if path in self.kept:
             return self.kept[path]
         answer = _ask(self.origin, path, headers)
@@ -56,6 +57,7 @@ class FakeCDN:
             return 405
         if self._token and headers.get("authorization") != f"Bearer {self._token}":
             return 403
+        path = _normal(path)
         self.purged.append((path, headers.get("cache-tag", "")))
         return 200 if self.kept.pop(path, None) else 404
 
@@ -81,6 +83,11 @@ class FakeCDN:
                 """Say nothing."""
 
         return Connection
+
+
+def _normal(path: str) -> str:
+    """Escapes in capitals (RFC 3986, 6.2.2.1)."""
+    return re.sub("%[0-9a-f]{2}", lambda found: found[0].upper(), path)
 
 
 def _may_keep(control: str) -> bool:

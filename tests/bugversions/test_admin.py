@@ -1,6 +1,7 @@
 """Operators make rules in the admin: they see before what a rule would do, say why, and can take it back."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
@@ -10,7 +11,7 @@ from audit.models import Event
 from bugversions import clocks, importing
 from bugversions.models import BugVersion, Freeze, Hold
 from registry import counting
-from registry.models import User
+from registry.models import User, Version
 from tests.bugversions.conftest import WHY
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -184,3 +185,42 @@ def test_who_must_be_told_is_printed(axios, anyone, alice, capsys):
     assert {(row["who"], row["version"]) for row in json.loads(capsys.readouterr().out)} == {
         ("user:alice", "1.14.1"), ("address:127.0.0.1", "1.14.0"),
     }  # fmt: skip
+
+
+def test_the_preview_minds_what_is_held_and_what_a_changed_rule_lets_go(axios, anyone, rule, operator, root):
+    served(anyone)
+    Version.objects.filter(number="1.13.0").update(published_at=datetime(2020, 1, 1, tzinfo=UTC))
+    row = rule("axios", "1.14.1", "forbid")
+    changed = FORM | {"versions": "1.13.0", "row": str(row.pk)}
+    shown = " ".join(page(root.post(f"{BASE}/bugversion/preview/", changed)).split())
+    assert "1.14.1 is not held back any more" in shown
+    assert "<td>latest</td><td>1.14.0</td><td>1.14.1</td>" in shown
+    clocks.hold("*", 7 * 24 * 3600, reason=WHY, actor=operator)
+    shown = page(root.post(f"{BASE}/bugversion/preview/", FORM | {"versions": "1.13.0"}))
+    assert "<td>latest</td><td>1.13.0</td><td>nothing</td>" in shown
+    assert 'name="row"' in page(root.get(f"{BASE}/bugversion/{row.pk}/change/"))
+
+
+def test_many_versions_of_one_package_hide_no_other(axios, anyone, rule, root):
+    served(anyone)
+    for number in range(30):
+        axios.publish("many", f"1.0.{number}")
+    anyone.view("many")
+    rule("many", "*", "hide")
+    rule("axios", "1.14.1", "forbid")
+    shown = page(root.get(f"{BASE}/bugversion/withheld/"))
+    assert ("and 10 more versions" in shown, "<td>axios</td><td>1.14.1</td>" in shown) == (True, True)
+
+
+def test_a_hold_stays_about_what_it_is_about(root, operator):
+    row = clocks.hold("left-*", 3600, reason=WHY, actor=operator)
+    other = {"pattern": "right-*", "upstream": "x", "seconds": 60, "allowed": "[]", "reason": "they wait less by now"}
+    root.post(f"{BASE}/hold/{row.pk}/change/", other)
+    assert list(Hold.objects.values_list("pattern", "upstream", "seconds")) == [("left-*", "", 60)]
+
+
+@pytest.mark.parametrize("allowed", ['"typescript"', "[1]", "5", "true", "[null]"])
+def test_odd_lists_of_names_are_refused_in_words(root, allowed):
+    hold = {"pattern": "*", "upstream": "", "seconds": "3600", "reason": WHY, "allowed": allowed}
+    assert "are a list of texts" in page(root.post(f"{BASE}/hold/add/", hold, follow=True))
+    assert not Hold.objects.exists()

@@ -178,6 +178,47 @@ def test_a_hold_lasts_a_sensible_time(operator, seconds):
     assert not Hold.objects.exists()
 
 
+def test_a_freeze_lets_no_fix_through_either(axios, anyone, rule, operator):
+    clocks.freeze(timezone.now() - timedelta(days=2), reason="a worm is about", actor=operator)
+    rule("axios", "1.14.0", "replace", replacement="1.14.1")
+    assert "1.14.1" not in served(anyone)
+    assert anyone.download("axios", "1.14.1").status == 451
+
+
+@pytest.mark.parametrize("switch", ["freeze", "hold"])
+@pytest.mark.parametrize("way", ["over", "back"])
+def test_another_tarball_under_an_old_number_is_young(upstream, anyone, operator, later, switch, way):
+    for number in ("1.0.0", "1.0.1"):
+        upstream.publish("box", number, time="2020-01-01T00:00:00.000Z")
+    anyone.view("box")
+    if switch == "freeze":
+        clocks.freeze(timezone.now() - timedelta(hours=1), reason="a worm is about", actor=operator)
+    else:
+        clocks.hold("*", WEEK, reason=WHY, actor=operator)
+    if way == "back":
+        upstream.unpublish("box", "1.0.1")
+        later()
+        anyone.view("box")
+        Version.objects.filter(number="1.0.1").update(unpublished_at=timezone.now())
+    upstream.publish("box", "1.0.1", files={"steal.js": "steal()"}, time="2020-01-01T00:00:00.000Z")
+    later()
+    assert served(anyone, "box") == ["1.0.0"]
+
+
+def test_what_is_dated_to_the_end_of_time_is_held_and_harms_nobody(anyone, operator, heard):
+    Version.objects.filter(number="1.14.1").update(published_at=datetime(9999, 12, 31, 23, tzinfo=UTC))
+    clocks.hold("*", WEEK, reason=WHY, actor=operator)
+    heard()
+    assert served(anyone) == ["1.13.0", "1.14.0"]
+
+
+@pytest.mark.parametrize("allowed", ["typescript", [1], 5, [None], True, {"a": 1}])
+def test_names_that_are_let_through_are_a_list_of_names(operator, allowed):
+    with pytest.raises(Invalid, match="are a list of texts"):
+        clocks.hold("*", WEEK, reason=WHY, allowed=allowed, actor=operator)
+    assert not Hold.objects.exists()
+
+
 # --- Others are told ------------------------------------------------------------------------------------------------
 
 

