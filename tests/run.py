@@ -17,7 +17,8 @@ IN_CI = os.environ.get("CI") == "true"
 
 def main() -> int:
     arguments = sys.argv[1:]
-    workers = os.environ.get("LARDER_TEST_WORKERS", str(max(2, os.cpu_count() or 2)))
+    # One more than there are cores: a good part of the tests waits for servers and clients.
+    workers = os.environ.get("LARDER_TEST_WORKERS", str((os.cpu_count() or 2) + 1))
     parallel = ["-n", workers, "--dist", "worksteal"]
     live = ["live"] if IN_CI or os.environ.get("LARDER_TEST_LIVE") else []
     without_live = [] if live else ["-m", "not live"]

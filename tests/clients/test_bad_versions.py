@@ -109,6 +109,31 @@ class Installer:
         return True
 
 
+def test_node_gyp_does_not_run_by_itself_for_what_is_repacked(
+    real_client: Callable[[str], toolbox.Client], upstream: FakeUpstream, larder: Server, tmp_path: Path
+) -> None:
+    """yarn 1 starts it for every binding.gyp, whatever the manifest says."""
+    client = real_client("yarn-1")
+    for name in ("native", "native-before"):
+        upstream.publish(name, "1.0.1", files={"binding.gyp": "{}"}, scripts={"postinstall": "node -e 1"})
+        assert larder.get(f"/{name}").status == 200
+    rule = {
+        "package": "native", "versions": "1.0.1", "action": "override", "reason": "nothing is to run", "repack": True,
+        "overrides": {"scripts": {"postinstall": ""}},
+    }  # fmt: skip
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"rules": [rule]}))
+    larder.manage("bugversions", "import", "--file", str(file))
+    larder.manage("drain")
+    started = {}
+    for name in ("native", "native-before"):
+        project = client.project(tmp_path / name, larder.url, {"dependencies": {name: "1.0.1"}}, scripts=True)
+        done = project.install()
+        started[name] = "gyp" in done.stdout + done.stderr
+        assert done.returncode == 0 or started[name], done
+    assert started == {"native": False, "native-before": True}
+
+
 def require(column: advice.Column) -> None:
     """What must be so whatever the client is."""
     for action in ("replace", "hide", "forbid", "hold"):

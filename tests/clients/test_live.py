@@ -1,8 +1,8 @@
 """The big one: a real application of some thirty popular packages, through Larder and straight from its upstream.
 
 Needs the upstream that the npm client of the machine is configured with, so it is marked `live`. By default the newest
-npm and pnpm drive it, and what they install from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients, and
-compares what they install with a cache and from the lockfile too.
+npm drives it, and what it installs from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients, and compares what
+they install with a cache and from the lockfile too.
 """
 
 import json
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.live]
 
 APP = json.loads((CHECKOUT / "benchmarks" / "app.json").read_text())["large"]
 IS_WHOLE = os.environ.get("LARDER_TEST_LIVE") == "all"
-DRIVERS = list(CLIENTS) if IS_WHOLE else ["npm-12", "pnpm-12"]
+DRIVERS = list(CLIENTS) if IS_WHOLE else ["npm-12"]
 TRIES = 3
 
 Tree = dict[str, tuple[str, str]]
