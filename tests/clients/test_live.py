@@ -1,8 +1,8 @@
 """The big one: a real application of some thirty popular packages, through Larder and straight from its upstream.
 
 Needs the upstream that the npm client of the machine is configured with, so it is marked `live`. By default the newest
-npm drives it, and what it installs from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients, and compares what
-they install with a cache and from the lockfile too.
+npm drives it, and what it installs from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients, and compares
+what they install with a cache and from the lockfile too.
 """
 
 import json
