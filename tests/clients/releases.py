@@ -1,5 +1,6 @@
 """Which clients the tests drive: each pinned exactly, with a word of why, and what it cannot do."""
 
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ CLIENTS = {
     "yarn-4": Release(BERRY, "4.18.1", "bin/yarn.js", YARN_BERRY, "the newest, with its Plug'n'Play"),
     "bun": Release(BUN_1, "1.4.5", "bin/bun", BUN, "the newest; an HTTP client of its own"),
 }
+# The first and the last of each line, which a run takes where not all are worth its time.
+# LARDER_TEST_CLIENTS_ALL: all of them. It takes some minutes more.
+IS_WHOLE = bool(os.environ.get("LARDER_TEST_CLIENTS_ALL"))
+ENDS = tuple(CLIENTS) if IS_WHOLE else ("npm-6", "npm-12", "pnpm-8", "pnpm-12", "yarn-1", "yarn-4", "bun")
 NPM_ON_PATH = CLIENTS["npm-11"]
 
 # What a test must not expect of a client, and why. All else that the toolbox offers was seen to work.

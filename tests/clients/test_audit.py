@@ -1,6 +1,5 @@
 """What real clients make of our answers: `audit` prints what is known, and ends as it does where npm answers."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,13 +10,12 @@ import pytest
 from tests.bugversions.osv_entries import folder, ghsa, malware
 from tests.clients import toolbox
 from tests.clients.commands import Completed
-from tests.clients.releases import CLIENTS
+from tests.clients.releases import CLIENTS, IS_WHOLE
 from tests.fake_upstream import FakeUpstream
 from tests.server import Server
 
 pytestmark = pytest.mark.clients
 
-IS_WHOLE = bool(os.environ.get("LARDER_TEST_CLIENTS_ALL"))
 DRIVERS = list(CLIENTS) if IS_WHOLE else ["npm-6", "npm-12", "pnpm-10", "pnpm-12", "yarn-1", "yarn-4", "bun"]
 WORDS = {"yarn-4": ("npm", "audit", "--recursive")}
 FIXING = [name for name in DRIVERS if name.startswith("npm-")]

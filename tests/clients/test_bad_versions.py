@@ -1,7 +1,6 @@
 """What real clients get of versions that rules are about: by a range, by the number, and by a lockfile of before."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,14 +9,14 @@ import pytest
 from tests.clients import advice, toolbox
 from tests.clients.commands import Completed
 from tests.clients.releases import CLIENTS as RELEASES
+from tests.clients.releases import IS_WHOLE
 from tests.fake_upstream import FakeUpstream
 from tests.server import Server
 
 pytestmark = pytest.mark.clients
 
 SOME = ("npm-12", "yarn-1")
-# LARDER_TEST_CLIENTS_ALL: every client, not only some. It takes some minutes more.
-CLIENTS = tuple(RELEASES) if os.environ.get("LARDER_TEST_CLIENTS_ALL") else SOME
+CLIENTS = tuple(RELEASES) if IS_WHOLE else SOME
 ACTIONS = ("replace", "override", "repack", "hide", "forbid", "hold")
 # Each action has its own, since one install may be about several.
 REASONS = {action: f"it carries a worm called {action}-mite" for action in ACTIONS}

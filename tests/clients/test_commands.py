@@ -1,6 +1,5 @@
 """Every command of every client against a real server; the table in docs/protocol.md is what comes out here."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.clients import matrix
 from tests.clients.phrases import ROWS
+from tests.clients.releases import IS_WHOLE
 from tests.clients.toolbox import Client
 from tests.clients.walks import FRIEND, PASSWORD, Walk
 from tests.server import Server
@@ -15,8 +15,7 @@ from tests.server import Server
 pytestmark = pytest.mark.clients
 
 SOME = ("npm-6", "npm-12", "pnpm-12", "yarn-1", "yarn-4", "bun")
-# LARDER_TEST_CLIENTS_ALL: have every client walk, not only the ends of their lines. It takes some minutes more.
-CLIENTS = matrix.COLUMNS if os.environ.get("LARDER_TEST_CLIENTS_ALL") else SOME
+CLIENTS = matrix.COLUMNS if IS_WHOLE else SOME
 
 # How a check fails, also one that takes an answer apart which has another shape.
 FAILING = (AssertionError, LookupError, TypeError, ValueError)

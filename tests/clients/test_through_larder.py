@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import toolbox
-from tests.clients.releases import CLIENTS
+from tests.clients.releases import CLIENTS, ENDS
 from tests.fake_upstream import FakeUpstream
 from tests.server import Server
 
@@ -66,7 +66,7 @@ def test_the_tree_is_the_same_as_straight_from_the_upstream(
     assert through.tree() == straight.tree()
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_what_is_here_installs_while_the_upstream_is_gone(name: str, real_client: RealClient, tmp_path: Path) -> None:
     client = real_client(name)
     with FakeUpstream() as upstream, Server(upstream=upstream.url, workers=1) as server:
@@ -80,7 +80,7 @@ def test_what_is_here_installs_while_the_upstream_is_gone(name: str, real_client
         assert second.tree() == first.tree()
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_publish_and_install_a_package_of_our_own(
     name: str, real_client: RealClient, larder: Server, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import toolbox, trees
-from tests.clients.releases import CLIENTS
+from tests.clients.releases import ENDS
 from tests.fake_upstream import FakeUpstream
 
 pytestmark = pytest.mark.clients
@@ -34,7 +34,7 @@ def tarballs_asked(upstream: FakeUpstream, since: int) -> set[str]:
     return {request.path for request in list(upstream.requests)[since:] if request.path.endswith(".tgz")}
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_a_client_installs_cold_then_warm_then_frozen(
     name: str, real_client: RealClient, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
@@ -65,7 +65,7 @@ def test_a_client_installs_cold_then_warm_then_frozen(
     assert project.lock_integrities() == promised
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_scripts_run_only_when_they_are_switched_on(
     name: str, real_client: RealClient, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
@@ -89,7 +89,7 @@ def test_scripts_run_only_when_they_are_switched_on(
     assert spoke == {False: False, True: True}
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_no_other_registry_can_be_reached(
     name: str, real_client: RealClient, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
