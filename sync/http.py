@@ -184,7 +184,7 @@ class Client:
         """Ask for `url` on behalf of `origin`, and return the answer of the place where the redirects end.
 
         What was not found, not allowed or not modified is an answer; an upstream that is ill, or sends us where we will
-        not go, is an `UpstreamError`. Bodies come with gzip unless `headers` say otherwise; `max_bytes` bounds them.
+        not go, is an `UpstreamError`. Bodies come with gzip unless `headers` say otherwise, bounded by `max_bytes`.
         """
         timeout = timeout or self._timeout
         deadline = time.monotonic() + timeout.total
