@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 from django.utils import timezone
 
@@ -69,10 +71,9 @@ def test_a_parked_delivery_can_be_tried_again(admin_client, happen, subscribed, 
 
 
 def test_who_may_only_look_cannot_have_them_tried_again(client, django_user_model, happen, subscribed, listener):
-    from django.contrib.auth.models import Permission
-
     viewer = django_user_model.objects.create_user("viewer", password="x", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_parked"))
+    rows = ContentType.objects.get_for_model(Parked)
+    viewer.user_permissions.add(Permission.objects.get_or_create(codename="view_parked", content_type=rows)[0])
     client.force_login(viewer)
     listener.poisonous = {"package:left-pad"}
     happen("package:left-pad")
