@@ -1,8 +1,9 @@
 """Real applications of popular packages, through Larder and straight from its upstream.
 
-Needs the upstream that the npm client of the machine is configured with, so it is marked `live`. By default the newest npm
-and pnpm drive a small one, and what they install from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients and
-the big one, of some thirty direct dependencies, and compares what they install with a cache and from the lockfile too.
+Needs the upstream that the npm client of the machine is configured with, so it is marked `live`. By default the newest
+npm and pnpm drive a small one, and what they install from nothing is compared; `LARDER_TEST_LIVE=all` takes all clients
+and the big one, of some thirty direct dependencies, and compares what they install with a cache and from the lockfile
+too.
 """
 
 import json
