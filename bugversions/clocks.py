@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit import journal
 from audit.actors import Actor
-from bugversions.editing import require_reason
+from bugversions.editing import one_at_a_time, require_reason
 from bugversions.events import FROZEN, HOLD_ENDED, HOLD_SET, THAWED
 from bugversions.models import BugVersion, Clock, Freeze, Hold
 from registry import access, lifecycle, patterns
@@ -40,10 +40,10 @@ def hold(
         raise Invalid('names that are not held are a list of texts, such as ["@acme", "typescript"]')
     names = [patterns.canonical(one) for one in allowed]
     facts = {"seconds": seconds, "reason": reason, "is_active": True, "allowed": names}
-    with transaction.atomic():
-        before = Hold.objects.filter(pattern=pattern, upstream=upstream, is_active=True).first()
+    with one_at_a_time():
+        longest = _longest()  # the most specific hold counts: with this one another one may count no more
         row, _ = Hold.objects.update_or_create(pattern=pattern, upstream=upstream, defaults=facts)
-        _touch_young(_ago(max(seconds, before.seconds if before else 0)), actor)
+        _touch_young(_ago(max(seconds, longest)), actor)
         journal.record(
             HOLD_SET, f"hold:{pattern}", actor=actor, seconds=seconds, reason=reason, upstream=upstream,
             allowed=list(names),
@@ -55,9 +55,10 @@ def end_hold(row: Hold, *, reason: str, actor: Actor) -> None:
     """Hold no more."""
     access.require_operator(actor)
     reason = require_reason(reason)
-    with transaction.atomic():
+    with one_at_a_time():
+        longest = _longest()  # another hold may count in its place
         if Hold.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
-            _touch_young(_ago(row.seconds), actor)
+            _touch_young(_ago(longest), actor)
             journal.record(HOLD_ENDED, f"hold:{row.pattern}", actor=actor, reason=reason)
 
 
@@ -67,7 +68,7 @@ def freeze(since: datetime, *, reason: str, actor: Actor) -> Freeze:
     reason = require_reason(reason)
     if since.tzinfo is None:
         raise Invalid("say in which time zone the moment is, such as 2026-11-27T12:00:00Z")
-    with transaction.atomic():
+    with one_at_a_time():
         if Freeze.objects.select_for_update(no_key=True).filter(lifted_at=None).exists():
             raise Conflict("it is frozen already: lift that freeze first")
         row = Freeze.objects.create(since=since, reason=reason)
@@ -80,7 +81,7 @@ def thaw(*, reason: str, actor: Actor) -> None:
     """Lift the freeze."""
     access.require_operator(actor)
     reason = require_reason(reason)
-    with transaction.atomic():
+    with one_at_a_time():
         frozen = Freeze.objects.select_for_update(no_key=True).filter(lifted_at=None).first()
         if frozen is None:
             raise Conflict("nothing is frozen")
@@ -95,18 +96,24 @@ def look_again(begun: datetime) -> list[str]:
     nor theirs it. Returns which packages that are."""
     limits = _limits(Hold.objects.all(), Freeze.objects.order_by("-pk")[:1])
     with transaction.atomic():
-        which = Q(born__gt=min(limits), first_seen_at__gt=begun - _UNDER_WAY) if limits else Q(pk__in=[])
+        lately = Q(first_seen_at__gt=begun - _UNDER_WAY) | Q(published_at__gt=begun - _UNDER_WAY)
+        which = Q(born__gt=min(limits)) & lately if limits else Q(pk__in=[])
         return lifecycle.touch_all(_names(which), actor=_OURS)
 
 
 def tell() -> list[str]:
     """Touch the packages that the clock has changed since the last time; returns which they are."""
-    with transaction.atomic():
-        Clock.objects.get_or_create(pk=1, defaults={"told_until": timezone.now()})
-        clock = Clock.objects.select_for_update(no_key=True).get(pk=1)
-        before, clock.told_until = clock.told_until, timezone.now()
-        clock.save(update_fields=["told_until"])
-        return lifecycle.touch_all(_changed(before, clock.told_until), actor=_OURS)
+    clock, _ = Clock.objects.get_or_create(pk=1, defaults={"told_until": timezone.now()})
+    before, now = clock.told_until, timezone.now()
+    names = list(_changed(before, now))  # looked for before anybody is kept waiting
+    with one_at_a_time():
+        if not Clock.objects.filter(pk=1, told_until=before).update(told_until=now):
+            return []  # somebody else has told
+        return lifecycle.touch_all(names, actor=_OURS)
+
+
+def _longest() -> int:
+    return max(Hold.objects.filter(is_active=True).values_list("seconds", flat=True), default=0)
 
 
 def _ago(seconds: int) -> datetime:

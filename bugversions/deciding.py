@@ -153,20 +153,17 @@ class Rewritten(Mapping[str, Fragments]):
         self._texts: dict[str, Fragments] = {}
 
     def __getitem__(self, number: str) -> Fragments:
-        if number not in self._texts:
-            self._texts |= self._read([number] if number in self._rules else [])
+        if number not in self._texts and number in self._rules:
+            self._texts |= self._read([number])
         return self._texts[number]
 
     def __iter__(self) -> Iterator[str]:
-        """All of them are read, since somebody wants them all."""
+        """All of them are read, since somebody wants them all; what has gone since is not among them."""
         self._texts |= self._read([number for number in self._rules if number not in self._texts])
-        return iter(self._rules)
+        return iter(self._texts)
 
     def __len__(self) -> int:
         return len(self._rules)
-
-    def __contains__(self, number: object) -> bool:
-        return number in self._rules
 
     def _read(self, wanted: Collection[str]) -> dict[str, Fragments]:
         rules = {number: self._rules[number] for number in wanted}

@@ -32,7 +32,7 @@ def arrived(*, actor: Actor) -> None:
         number, config = _latest()
     except NotFound:  # all of it is withheld
         return
-    numbers = Version.objects.published().filter(package=package).values("number")
+    numbers = Version.objects.filter(package=package).values("number")  # also those that are gone by now
     if RuleImport.objects.filter(number__in=numbers).values_list("number", flat=True).first() == number:
         return
     try:
@@ -96,8 +96,8 @@ def add_all(document: Mapping[str, Any], *, actor: Actor) -> int:
     rules = [*_of_list(document), *_of_rules(document.get("rules", []))]
     known = {(row.package, row.versions, row.action) for row in editing.local()}
     new = [rule for rule in rules if (rule.package, rule.versions, rule.action) not in known]
-    with transaction.atomic():
-        for rule in new:
+    with editing.one_at_a_time():
+        for rule in sorted(new, key=lambda rule: rule.package):  # packages are locked in the order of their names
             editing.add(rule, actor=actor)
     return len(new)
 

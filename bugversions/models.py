@@ -1,7 +1,7 @@
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from bugversions.advisory import Advisory, AdvisoryFeed
@@ -20,7 +20,7 @@ class BugVersionQuerySet(models.QuerySet["BugVersion"]):
         """Rules that count now: of what is published here, only ours."""
         now = timezone.now()
         begun = Q(valid_from=None) | Q(valid_from__lte=now)
-        about_ours = ~Q(source=LOCAL) & Q(package__in=Package.objects.filter(origin=None).values("name"))
+        about_ours = ~Q(source=LOCAL) & Exists(Package.objects.filter(name=OuterRef("package"), origin=None))
         return self.filter(begun, Q(valid_until=None) | Q(valid_until__gt=now), is_active=True).exclude(about_ours)
 
 

@@ -20,6 +20,7 @@ from registry.names import PackageName
 from registry.policies import Judgement
 
 _SHOWN = 20
+_MOST_HELD = 500  # packages of which something is held: each is decided about by itself
 _MONTH = timedelta(days=30)
 
 
@@ -196,7 +197,7 @@ def withheld(most: int = 5000) -> list[Withheld]:
         if len(found) >= most:
             return found[:most]
     ruled = {(row.package, row.number) for row in found}
-    for package in clocks.with_withheld().order_by("name").only("name", "origin").iterator(chunk_size=100):
+    for package in clocks.with_withheld().order_by("name").only("name", "origin")[:_MOST_HELD]:
         refused = deciding.decide(package.name, package.pk, package.origin).refused
         some = [Withheld(package.name, number, "hold", why, "its age") for number, why in refused.items()]
         found += _first_of([row for row in some if (row.package, row.number) not in ruled])

@@ -126,7 +126,7 @@ def rewrite(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> 
     """
     try:
         found = _copy_all(source, target, overrides)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise Invalid(f"the tarball cannot be read: {error}") from error
     if not found:
         raise Invalid("the tarball has no package.json")
@@ -134,18 +134,14 @@ def rewrite(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> 
 
 def _copy_all(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -> bool:
     """Returns whether there was a package.json."""
-    limits = TarballLimits()
-    total, found = 0, False
+    found = False
     is_quiet = _is_quiet(source, overrides)
     with (
         tarfile.open(fileobj=source, mode="r|gz") as theirs,
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as ours,
     ):
-        for count, member in enumerate(theirs):
-            total += member.size
-            if count >= limits.entries or total > limits.unpacked_bytes:
-                raise TooLarge("the tarball unfolds to more than is repacked")
+        for member in _within_limits(theirs):
             content = theirs.extractfile(member) if member.isreg() else None
             if content is not None:
                 if is_quiet and _is_at_top(member.name, _BINDING):
@@ -155,13 +151,22 @@ def _copy_all(source: IO[bytes], target: IO[bytes], overrides: dict[str, Any]) -
     return found
 
 
+def _within_limits(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    limits, total = TarballLimits(), 0
+    for count, member in enumerate(archive):
+        total += member.size
+        if count >= limits.entries or total > limits.unpacked_bytes:
+            raise TooLarge("the tarball unfolds to more than is repacked")
+        yield member
+
+
 def _is_quiet(source: IO[bytes], overrides: dict[str, Any]) -> bool:
     """Whether nothing is to run when it is installed: then binding.gyp stays away too.
 
     npm 6 to 9, pnpm and yarn 1 start node-gyp for that file whatever `gypfile` says (measured).
     """
     with tarfile.open(fileobj=source, mode="r|gz") as theirs:
-        for member in theirs:
+        for member in _within_limits(theirs):
             content = theirs.extractfile(member) if member.isreg() and _is_package_json(member.name) else None
             if content is not None and member.size <= _PACKAGE_JSON_BYTES:
                 found = _overridden(content.read(), overrides).get("gypfile") is False

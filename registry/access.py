@@ -180,8 +180,13 @@ def is_private_scope(name: PackageName) -> bool:
 
 def is_private_scope_now(name: PackageName) -> bool:
     """The same, asked of the row, for an answer that is kept: on another host the scope may be known a second late."""
-    scope = name.scope.lower()
-    return bool(scope) and (scope in settings.PRIVATE_SCOPES or Scope.objects.filter(name=scope).exists())
+    return bool(name.scope) and bool(private_scopes_now({name.scope.lower()}))
+
+
+def private_scopes_now(scopes: set[str]) -> set[str]:
+    """Those of the scopes, in small letters, that are ours by the rows."""
+    rows = Scope.objects.filter(name__in=scopes - settings.PRIVATE_SCOPES).values_list("name", flat=True)
+    return (scopes & settings.PRIVATE_SCOPES) | set(rows)
 
 
 def may_administer(actor: Actor, scope: str | None = None) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from registry import documents, policies
+from registry import policies
 from registry.models import Package, Version
 from registry.names import PackageName
 
@@ -39,26 +39,46 @@ def forget(name: PackageName) -> None:
     """Have caches forget the package's documents, and the tarballs that not everybody may have now."""
     purge = _purge()
     if purge is not None:
-        purge(str(name), _paths(name))
+        purge(str(name), _paths(name, _withheld(name)))
 
 
-def _paths(name: PackageName) -> Iterator[str]:
+def forget_tarballs(name: PackageName, numbers: Iterable[str]) -> None:
+    """Have caches forget these tarballs: others have come in their place."""
+    purge = _purge()
+    if purge is not None:
+        purge(str(name), _paths(name, numbers))
+
+
+def forget_if_restricted(name: PackageName) -> None:
+    """Have caches forget all of a package that is not for everybody any more."""
+    package = Package.objects.filter(name=str(name), is_restricted=True).defer("head").first()
+    if package is not None:
+        rows = Version.objects.filter(package=package).exclude(blob=None)
+        forget_tarballs(name, rows.values_list("number", flat=True).iterator())
+
+
+def _paths(name: PackageName, numbers: Iterable[str]) -> Iterator[str]:
     spellings = dict.fromkeys([str(name), name.url.replace("%2f", "%2F")])  # escapes in capitals, as caches have them
     yield from (f"/{spelling}" for spelling in spellings)
-    for number in _withheld(name):
+    for number in numbers:
         yield from (f"/{spelling}{path}" for spelling in spellings for path in _tarball_paths(name, number))
 
 
-def _withheld(name: PackageName) -> list[str]:
-    """The versions that are not for everybody, of those whose tarballs have been here: a cache has no others."""
+def _withheld(name: PackageName) -> Iterator[str]:
+    """The versions that are not for everybody.
+
+    Of those that are held for their age, or went with their whole package, only what has been here: a cache has no
+    others. One that a rule is about may have been here and be another tarball by now.
+    """
     package = Package.objects.filter(name=str(name)).defer("head").first()
     if package is None:
-        return []
-    rows = Version.objects.filter(package=package).exclude(blob=None).values_list("number", "unpublished_at")
+        return
     judgement = policies.judge(package.name, package.stamp)
-    if judgement.refused_whole or documents.is_private(package.stamp) or package.unpublished_at:
-        return [number for number, _ in rows]
-    return [number for number, unpublished_at in rows if unpublished_at or number in judgement.refused]
+    is_whole = bool(judgement.refused_whole or package.unpublished_at)
+    rows = Version.objects.filter(package=package).values_list("number", "unpublished_at", "blob")
+    for number, unpublished_at, blob in rows.iterator():
+        if number in judgement.refused or unpublished_at or (is_whole and blob is not None):
+            yield number
 
 
 def _tarball_paths(name: PackageName, number: str) -> list[str]:

@@ -127,7 +127,8 @@ def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
     """Returns the versions whose tarball is another one there by now: a lockfile that has the old one is told so."""
     replaced, now = [], timezone.now()
     by_number = {one.number: one for one in incoming}
-    rows = list(Version.objects.filter(package=package, number__in=by_number).select_related("blob").defer("manifest"))
+    found = Version.objects.filter(package=package, number__in=by_number).select_related("blob").defer("manifest")
+    rows = list(found.select_for_update(no_key=True, of=("self",)).order_by("pk"))  # a tarball may just be arriving
     for row in rows:
         one = by_number[row.number]
         if not _is_same_tarball(_dist(row.abbreviated), _dist(one.texts.abbreviated), row.blob):
@@ -135,7 +136,7 @@ def _edit(package: Package, incoming: Sequence[Incoming]) -> list[str]:
             replaced.append(row.number)
             row.published_at = max(one.published_at or now, now)  # whatever it says: nobody has looked at these yet
         elif row.unpublished_at is not None:
-            row.published_at = one.published_at or row.published_at
+            row.published_at = max(filter(None, (one.published_at, row.published_at)), default=None)
         row.manifest, row.abbreviated = one.texts.full, one.texts.abbreviated
         row.source_url, row.source_digest, row.unpublished_at = one.source_url, one.source_digest, None
     _update(rows)
@@ -162,6 +163,9 @@ def _is_same_tarball(before: Mapping[str, Any], after: Mapping[str, Any], blob: 
         return True
     if blob is not None:
         return promised is not None and promised.admits(sha512=blob.sha512, sha1=blob.sha1)
+    was = Integrity.of(before)
+    if was is not None and promised is not None and was.algorithm == promised.algorithm:
+        return bool(was.hashes & promised.hashes)
     return isinstance(before.get("shasum"), str) and before["shasum"] == after.get("shasum")
 
 

@@ -52,12 +52,20 @@ def read(text: str) -> list[Pin]:
 def _format_of(text: str) -> Callable[[str], Iterator[Pin]]:
     """The reader for the text, by what it says itself: files are renamed."""
     if text.lstrip().startswith("{"):
-        return _bun if re.search(r'^\s*"[^"]+": \["', text, re.MULTILINE) else _npm
+        return _bun if '"workspaces"' in text and _BUN_PACKAGE.search(text) and not _is_json(text) else _npm
     if re.search(r"^lockfileVersion:", text, re.MULTILINE):
         return _pnpm
     if re.search(r"^__metadata:", text, re.MULTILINE):
         return _berry
     return _yarn if re.search(r"^# yarn lockfile v1", text, re.MULTILINE) else _list
+
+
+def _is_json(text: str) -> bool:
+    try:
+        jsontext.decode(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _list(text: str) -> Iterator[Pin]:

@@ -84,9 +84,8 @@ class PrivateScopes:
     def refused_whole(self, stamps: Mapping[str, Stamp]) -> Collection[str]:
         """Foreign ones under names of ours."""
         foreign = {name: PackageName.parse(name) for name, stamp in stamps.items() if stamp.origin is not None}
-        one_of_each = {name.scope: name for name in foreign.values()}
-        ours = {scope for scope, name in one_of_each.items() if access.is_private_scope_now(name)}
-        return [text for text, name in foreign.items() if name.scope in ours]
+        ours = access.private_scopes_now({name.scope.lower() for name in foreign.values()})
+        return [text for text, name in foreign.items() if name.scope.lower() in ours]
 
 
 @lru_cache

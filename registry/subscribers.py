@@ -23,3 +23,20 @@ def index(event: Event) -> None:
 def purge(event: Event) -> None:
     """Have caches before us forget what they keep of the package and must not give any more."""
     cdn.forget(PackageName.parse(event.subject.removeprefix("package:")))
+
+
+@subscriber(
+    "registry.purge-restricted",
+    kinds=["package.access.changed", "package.rules.changed"],
+    coalesce="subject",
+    from_now=True,
+)
+def purge_restricted(event: Event) -> None:
+    """The same, of a package that has just been restricted: once, and not at each of its events."""
+    cdn.forget_if_restricted(PackageName.parse(event.subject.removeprefix("package:")))
+
+
+@subscriber("registry.purge-replaced", kinds=["package.tarballs.replaced"], from_now=True)
+def purge_replaced(event: Event) -> None:
+    """The same, of tarballs in whose place others have come."""
+    cdn.forget_tarballs(PackageName.parse(event.subject.removeprefix("package:")), event.facts["versions"])

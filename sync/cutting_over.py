@@ -28,6 +28,7 @@ from sync.http import UpstreamError
 from sync.models import Doubt, Freshness, Migration, ScopeRule
 
 _TOLD = 5
+_SHELL = "manage.py "  # how actors are called whose commands operators give
 # Stands for a digest that no upstream sends: at the next sync all of a version is taken as it is there.
 _UNLIKE = "taken back"
 
@@ -136,7 +137,7 @@ def _make_ours(migration: Migration, extra: Sequence[User]) -> CutOver:
 def _known_people(migration: Migration) -> Any:
     """A name proves nothing of who chose it after the migration began; operators know whom they make or bring over."""
     made = Event.objects.filter(kind=USER_CREATED.name, subject=Concat(Value("user:"), OuterRef("username")))
-    by_operators = Exists(made.filter(actor_kind=ActorKind.SYSTEM))
+    by_operators = Exists(made.filter(actor_kind=ActorKind.SYSTEM, actor_name__startswith=_SHELL))
     return User.objects.filter(Q(date_joined__lt=migration.started_at) | by_operators, is_active=True)
 
 

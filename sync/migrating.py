@@ -64,7 +64,7 @@ def start(
         facts = {"upstream": old, "listed": by_hand, "is_restricted": is_restricted, "stopped_at": None}
         migration, _ = Migration.objects.update_or_create(pattern=pattern, defaults=facts)
         if is_restricted:
-            _restrict(migration)
+            _restrict(migration, actor)
         journal.record(
             MIGRATION_STARTED, f"rule:{pattern}", actor=actor, upstream=upstream,
             names=[str(name) for name in found.names], found=found.found,
@@ -218,10 +218,11 @@ def require_reason(text: str) -> str:
     return text.strip()
 
 
-def _restrict(migration: Migration) -> None:
-    for package in came(migration).filter(is_restricted=False).select_for_update(no_key=True):
-        Package.objects.filter(pk=package.pk).update(is_restricted=True)
-        lifecycle.touch(package)
+def _restrict(migration: Migration, actor: Actor) -> None:
+    public = came(migration).filter(is_restricted=False).select_for_update(no_key=True)
+    names = list(public.values_list("name", flat=True))
+    Package.objects.filter(name__in=names).update(is_restricted=True)
+    lifecycle.touch_all(names, actor=actor)
 
 
 def _require_sense(pattern: str, listed: Collection[PackageName]) -> None:

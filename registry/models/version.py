@@ -2,6 +2,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Coalesce
 
 
 class VersionQuerySet(models.QuerySet["Version"]):
@@ -40,6 +41,8 @@ class Version(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(name="version_once", fields=["package", "number"])]
+        # When it was born: by that versions are held for their age.
+        indexes = [models.Index(Coalesce("published_at", "first_seen_at"), name="version_born")]
 
     def __str__(self) -> str:
         return f"{self.package.name}@{self.number}"

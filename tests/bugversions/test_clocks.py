@@ -178,6 +178,16 @@ def test_a_hold_lasts_a_sensible_time(operator, seconds):
     assert not Hold.objects.exists()
 
 
+def test_when_a_narrow_hold_ends_the_wider_one_counts_at_once(anyone, operator):
+    clocks.hold("*", WEEK, reason=WHY, actor=operator)
+    narrow = clocks.hold("axios", 3600, reason="we trust them more", actor=operator)
+    assert "1.14.1" in served(anyone)
+    clocks.end_hold(narrow, reason="we trust them no more", actor=operator)
+    assert "1.14.1" not in served(anyone)
+    clocks.hold("axios", 3600, reason="and now again we do", actor=operator)
+    assert "1.14.1" in served(anyone)
+
+
 def test_a_freeze_lets_no_fix_through_either(axios, anyone, rule, operator):
     clocks.freeze(timezone.now() - timedelta(days=2), reason="a worm is about", actor=operator)
     rule("axios", "1.14.0", "replace", replacement="1.14.1")

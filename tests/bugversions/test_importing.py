@@ -243,13 +243,19 @@ def test_a_file_that_is_no_lockfile_is_said_to_be_none(tmp_path):
 # --- Lists that go back, and what is ours -------------------------------------------------------------------------
 
 
-def test_a_list_that_is_taken_back_goes_with_its_rules(axios, anyone, heard):
+@pytest.mark.parametrize("how", ["tag", "unpublish"])
+def test_a_list_that_is_taken_back_goes_with_its_rules(axios, anyone, heard, settings, how):
     anyone.view("axios")
     arrive(axios, "1.0.0", config(), heard)
     arrive(axios, "1.1.0", {"bug-versions": {"axios": {"1.14.0": {"version": "1.13.0", "reason": WHY}}}}, heard)
     assert rules() == ["replace axios@1.14.0"]
-    axios.set_tag("bug-versions", "latest", "1.0.0")
-    running.run(queue.ask("bug-versions", why="a test").pk)
+    if how == "tag":
+        axios.set_tag("bug-versions", "latest", "1.0.0")
+    else:
+        axios.unpublish("bug-versions", "1.1.0")
+    settings.CONFIRM_SECONDS = 0
+    for _ in range(2):
+        running.run(queue.ask("bug-versions", why="a test").pk)
     heard()
     assert rules() == ["replace axios@1.14.1"]
 

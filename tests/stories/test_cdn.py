@@ -29,7 +29,7 @@ def server(cdn: FakeCDN) -> Iterator[Server]:
         for number in ("1.0.0", "1.0.1"):
             upstream.publish("axios", number)
         with Server(upstream=upstream.url, workers=1, LARDER_CDN_URLS=cdn.url, LARDER_CDN_TOKEN="a-secret") as server:
-            cdn.origin = server.url
+            cdn.origin, server.upstream = server.url, upstream
             server.manage("drain")  # it listens from its first pass on
             yield server
 
@@ -98,6 +98,18 @@ def test_what_is_restricted_or_unpublished_is_gone_too(server, cdn):
     assert {cdn.get(path).status for path in paths.values()} == {404}
     assert cdn.get(paths["@acme/box"], signed).status == 200
     assert paths["@acme/box"] not in cdn.kept, "what is for some is in no cache"
+
+
+def test_a_tarball_that_is_replaced_is_gone_and_stays_away_when_it_is_forbidden(server, cdn):
+    axios = server.upstream
+    path = "/replaced/-/replaced-1.0.0.tgz"
+    axios.publish("replaced", "1.0.0")
+    assert (server.get("/replaced").status, cdn.get(path).status) == (200, 200)
+    assert path in cdn.kept
+    axios.publish("replaced", "1.0.0", files={"index.js": "another"})
+    server.manage("sync", "replaced", "--no-tarballs")
+    server.manage("drain")
+    assert path not in cdn.kept
 
 
 def test_what_is_still_on_its_way_is_tagged_too_and_restricted_is_in_no_cache(server):

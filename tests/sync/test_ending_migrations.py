@@ -271,7 +271,14 @@ def test_owners_whose_names_nobody_can_have_own_nothing(old, name, how):
     assert not Maintainer.objects.exists()
 
 
-@pytest.mark.parametrize(("by", "owns"), [(Actor.anonymous(), False), (Actor.system("manage.py migration"), True)])
+@pytest.mark.parametrize(
+    ("by", "owns"),
+    [
+        (Actor.anonymous(), False),
+        (Actor.system("openid"), False),  # who signs in for the first time by a directory or a provider
+        (Actor.system("manage.py migration"), True),
+    ],
+)
 def test_who_chose_an_owners_name_afterwards_owns_nothing(old, by, owns, settings):
     """By an invitation, say; who was brought over or made by an operator since is who they are."""
     settings.SIGNUP = "invite"

@@ -165,6 +165,15 @@ def test_a_stronger_hash_of_the_same_tarball_is_no_other_tarball(upstream, anyon
     assert anyone.download("left-pad", "1.0.0").raw == upstream.tarball("left-pad", "1.0.0")
 
 
+def test_another_hash_is_another_tarball_whatever_its_older_hash_says(upstream, anyone, sync):
+    """Never fetched here, so nothing but the hashes can tell."""
+    shown = upstream.publish("left-pad", "1.0.0")
+    sync()
+    upstream.publish("left-pad", "1.0.0", files={"x": "y"}, dist={"shasum": shown["dist"]["shasum"]})
+    sync()
+    assert Event.objects.filter(kind="package.tarballs.replaced").exists()
+
+
 # --- A package ----------------------------------------------------------------------------------------------------
 
 
