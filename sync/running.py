@@ -207,9 +207,9 @@ def _fetch_tarballs(current: Round, upstream: Upstream) -> None:
         for index, (version, blob) in enumerate(zip(versions, coming, strict=True)):
             current.progress(index, len(versions), f"{version}")
             _receive(current, blob)
-            current.lease.confirm()
             if current.failures and breaker.is_resting_now(upstream):
                 break
+            current.lease.confirm()
     current.progress(len(versions), len(versions), "")
     if current.failures:
         missed = len(versions) - current.fetched - len(current.skipped)

@@ -65,7 +65,7 @@ def stored(server: Server) -> set[str]:
 
 
 def spooled(server: Server) -> list[str]:
-    return [path.name for path in (server.var / "spool").iterdir()]
+    return [path.name for path in (server.var / "spool").glob("*")]
 
 
 def ask_together(server, gate, crowd, path) -> list:
