@@ -31,8 +31,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_NOW = frozenset({408, 425, 429})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 RETRY_AFTER_MAX = 3600.0
-# An unread body up to this size is read to its end, because that is cheaper than a new connection.
-DRAIN_MAX = 65536
+DRAIN_MAX = 65536  # An unread body up to this size is read to its end: that is cheaper than a new connection.
 # What is given to a decompressor at once. Its output is known only afterwards: at worst 16 MB, by zstd.
 INFLATE_STEP = 512
 
