@@ -30,11 +30,6 @@ class Rule:
     valid_until: datetime | None = None
     repack: bool = False
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether it names one version."""
-        return semver.clean(self.versions) is not None
-
     def require_sense(self) -> None:
         """Raise `Invalid` for what cannot be meant."""
         PackageName.parse(self.package)

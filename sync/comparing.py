@@ -114,6 +114,7 @@ def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Diffe
     there = theirs.integrities
     both = [number for number in there if number in ours]
     differing = [number for number in both if _differs(there[number], ours[number])]
+    pointing = _pointing(theirs)
     other = [number for number in both if theirs.digests[number] != ours[number].source_digest]
     return Difference(
         str(name),
@@ -124,7 +125,7 @@ def _difference(name: PackageName, theirs: _Theirs, upstream: Upstream) -> Diffe
         differing=differing,
         edited=[number for number in other if number not in differing],
         without_tarball=[number for number in both if not _is_stored(ours[number])],
-        tags=sorted(tag for tag in {**tags, **_pointing(theirs)} if tags.get(tag) != _pointing(theirs).get(tag)),
+        tags=sorted(tag for tag in {**tags, **pointing} if tags.get(tag) != pointing.get(tag)),
         owners=sorted(theirs.owners ^ set(reading.maintainers(jsontext.decode(package.head)))) if package else [],
     )
 

@@ -18,7 +18,7 @@ from django.db.models import signals
 
 from audit import drain, sequencer, subscribers
 from audit.models import Event, Parked
-from registry import access, blobs, catalog, policies, safety
+from registry import access, blobs, catalog, counting, policies, safety
 from registry.upstream import elsewhere
 from sync import pullthrough
 from sync import tarballs as sync_tarballs
@@ -149,6 +149,7 @@ def _commits(request: pytest.FixtureRequest) -> bool:
 def _forget() -> None:
     catalog.forget()
     access.forget()
+    counting._counts.clear()  # what another test of this process has downloaded
     ContentType.objects.clear_cache()
     for remembered in (elsewhere, client, policies._policies, safety.versions, browsing._safe_part):
         remembered.cache_clear()
